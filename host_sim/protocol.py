@@ -9,12 +9,13 @@ The direction is in the word (Charge, Discharge), so every number in a step is a
 charges.
 """
 
+import math
 import re
 from dataclasses import dataclass, replace
 
 from host_sim.errors import InputError
 
-EXAMPLE = "'Charge at 0.3C until 4.2 V', 'Hold at 4.2 V until 0.1C', 'Discharge at 3 mA/cm2 for 2 minutes' or 'Rest for 6 hours'"
+EXAMPLE = "'Charge at 0.3C until 4.2 V', 'Hold at 4.2 V until 0.1C' or 'Discharge at 3 mA/cm2 for 2 minutes'"
 
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
@@ -65,10 +66,8 @@ class Step:
     def current_a(self, area_cm2, one_c_ma_cm2, which=None):
         """Magnitude in A of this step's current, or of `which` (quantity, value)."""
         quantity, value = which or (self.quantity, self.value)
-        return (
-            value
-            * {"c_rate": one_c_ma_cm2 * area_cm2 / 1e3, "current_a": 1.0, "areal_ma_cm2": area_cm2 / 1e3}[quantity]
-        )
+        ampere = {"c_rate": one_c_ma_cm2 * area_cm2 / 1e3, "current_a": 1.0, "areal_ma_cm2": area_cm2 / 1e3}
+        return value * ampere[quantity]
 
 
 def parse(step):
@@ -141,7 +140,10 @@ def _quantity(text, words):
             f"minutes, hours, e.g. {EXAMPLE}"
         )
     quantity, factor = _UNITS[match["unit"]]
-    return quantity, float(match["number"]) * factor
+    value = float(match["number"]) * factor
+    if not math.isfinite(value):
+        raise InputError(f"step '{text}': '{words}' is too large a number")
+    return quantity, value
 
 
 def _limit(step, word, words):
@@ -187,7 +189,8 @@ def cycles_of(protocol):
         return [(parse(protocol),)]
     if not isinstance(protocol, list | tuple) or not protocol:
         raise InputError(
-            f"protocol {protocol!r}: must be a step string, a tuple of them (one cycle) or a list of tuples, e.g. {EXAMPLE}"
+            f"protocol {protocol!r}: must be a step string, a tuple of them (one cycle) or a list of tuples; "
+            f"steps are {EXAMPLE}"
         )
     if not any(isinstance(entry, list | tuple) for entry in protocol):
         return [tuple(parse(step) for step in protocol)]
