@@ -1,0 +1,167 @@
+"""Two slots, one good copy: power cut at every byte, random histories, flipped bits, wrapped sequence."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith.journal import BAD, EMPTY, GOOD, Journal, decode, encode
+
+
+class Store:
+    """Two slots; `cut` bytes into a write the power fails. `tail` as a file (nothing) or as flash (FF) has it after the cut."""
+
+    def __init__(self, flash=False):
+        self.slots = [None, None]
+        self.cut = None
+        self.flash = flash
+
+    def read(self, slot):
+        return self.slots[slot]
+
+    def write(self, slot, data):
+        if self.cut is None:
+            self.slots[slot] = data
+            return
+        if self.cut < len(data):
+            self.slots[slot] = data[: self.cut] + (b"\xff" * (len(data) - self.cut) if self.flash else b"")
+            self.cut = None
+            raise PowerCutError
+        self.cut -= len(data)
+        self.slots[slot] = data
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def after_reboot(store):
+    journal = Journal(store)
+    return journal.load(), journal.status
+
+
+def test_new_board_is_empty_and_what_is_saved_comes_back():
+    store = Store()
+    journal = Journal(store)
+    assert journal.load() is None and journal.status == EMPTY
+    assert journal.save(b"first") and journal.save(b"second")
+    assert after_reboot(store) == (b"second", GOOD)
+
+
+@pytest.mark.parametrize("flash", [False, True])
+@pytest.mark.parametrize("saves_before", [0, 1, 2, 3])
+def test_cut_at_every_byte_leaves_old_or_new(flash, saves_before):
+    old = b"state %d" % saves_before if saves_before else None
+    new = bytes(range(40))
+    for cut in range(2 * len(encode(1, new)) + 1):
+        store = Store(flash)
+        journal = Journal(store)
+        journal.load()
+        for k in range(saves_before):
+            journal.save(b"state %d" % (k + 1))
+        store.cut = cut
+        try:
+            journal.save(new)
+        except PowerCutError:
+            pass
+        found, status = after_reboot(store)
+        assert found in (old, new)
+        assert status == (EMPTY if found is None else GOOD)
+        assert cut < len(encode(1, new)) or found == new
+
+
+def test_ten_thousand_histories_with_one_cut_each():
+    rng = random.Random(6)
+    for _ in range(10_000):
+        store, last = Store(rng.random() < 0.5), None
+        journal = Journal(store)
+        journal.load()
+        for k in range(rng.randrange(1, 6)):
+            payload = bytes([k]) * rng.randrange(0, 30)
+            store.cut = rng.randrange(0, 60) if rng.random() < 0.4 else None
+            try:
+                assert journal.save(payload)
+            except PowerCutError:
+                found, _ = after_reboot(store)
+                assert found in (last, payload)
+                break
+            store.cut = None
+            last = payload
+        journal = Journal(store)  # and after the cut it goes on
+        journal.load()
+        assert journal.save(b"go on") and after_reboot(store) == (b"go on", GOOD)
+
+
+@given(st.binary(max_size=60), st.lists(st.tuples(st.booleans(), st.integers(0, 10**6)), min_size=1, max_size=12))
+def test_flipped_bits_are_never_accepted(payload, flips):
+    store = Store()
+    journal = Journal(store)
+    journal.save(payload)
+    journal.save(payload + b"!")
+    good = {bytes(payload), payload + b"!"}
+    for slot, where in flips:
+        raw = bytearray(store.slots[slot])
+        raw[where // 8 % len(raw)] ^= 1 << where % 8
+        store.slots[slot] = bytes(raw)
+    found, status = after_reboot(store)
+    assert (found in good) if found is not None else status == BAD
+
+
+def test_both_slots_bad_is_bad_and_never_a_default():
+    store = Store()
+    journal = Journal(store)
+    journal.save(b"latched")
+    for ruin in (b"", None, b"\xff" * 30):  # one slot lost, the other damaged in its middle
+        raw = bytearray(encode(1, b"latched"))
+        raw[10] ^= 4
+        store.slots = [bytes(raw), ruin]
+        assert after_reboot(store) == (None, BAD)
+        store.slots = [ruin, bytes(raw)]
+        assert after_reboot(store) == (None, BAD)
+
+
+def test_sequence_wraps():
+    store = Store()
+    journal = Journal(store)
+    journal.sequence = 0xFFFD
+    for k in range(8):
+        assert journal.save(b"%d" % k)
+        assert after_reboot(store)[0] == b"%d" % k
+
+
+def test_a_store_that_fails_or_lies_is_reported():
+    store = Store()
+    journal = Journal(store)
+    journal.save(b"good")
+
+    def lie(slot, data):
+        store.slots[slot] = data[:-1] + b"?"
+
+    def fail(slot, data):
+        raise OSError(28, "no space")
+
+    for write in (lie, fail):
+        store.write = write
+        assert not journal.save(b"new")
+        assert after_reboot(store) == (b"good", GOOD)
+    store.read = fail
+    assert after_reboot(Store()) == (None, EMPTY)
+
+
+def test_unreadable_slots_are_bad():
+    store = Store()
+
+    def fail(slot):
+        raise OSError(5, "io")
+
+    store.read = fail
+    assert after_reboot(store) == (None, BAD)
+
+
+def test_payload_too_long_and_foreign_record_are_refused():
+    with pytest.raises(ValueError):
+        encode(1, bytes(65536))
+    record = encode(7, b"abc")
+    assert decode(record) == (7, b"abc") and decode(record + b"\xff" * 9) == (7, b"abc")
+    for k in range(4):  # another magic or version
+        assert decode(record[:k] + bytes([record[k] ^ 1]) + record[k + 1 :]) is None
