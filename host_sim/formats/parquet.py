@@ -25,7 +25,7 @@ def _pyarrow():
 
 
 def write(path, columns, about=None):
-    """Write columns (name -> 1-D array or list, one length) and `about` (a dict that JSON can hold) to `path`; returns the path."""
+    """Write columns (name -> 1-D array or list, one length) and `about` (a dict that JSON can hold) to `path`."""
     pyarrow = _pyarrow()
     table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
     table = table.replace_schema_metadata({"relith": json.dumps(about or {}, sort_keys=True)})
