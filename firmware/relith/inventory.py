@@ -1,0 +1,370 @@
+"""Where a cell's lithium is, and how well that is known: cathode C, active A, isolated D, SEI S (physics.md §1, §6).
+
+All in ppm of nominal capacity outside, ppb inside; C counts from full charge, so that C = 0 there. C, S and D are carried with the
+total N, and A = N - C - S - D follows. With them the filter carries what it learns about this cell and its sensor:
+the cathode's capacity Q, gain and offset of the current, and factors on the profile's expected loss and recovery.
+
+Charge only moves lithium between C and A. What is lost shows at anchors alone:
+  rested voltage          C = Q * content(OCV)
+  full charge             C = Q * content(end voltage less the taper current's drop)
+  anode-limited end       A = 0, so that the loss S + D = N - C
+  cathode-limited end     C = Q * content(cut-off plus the current's drop), and A > 0: nothing about the loss but a bound
+"""
+
+from struct import calcsize, pack, unpack
+
+from relith.halfcycle import END_HIGH, END_LOW
+from relith.lossmodel import content_ppm, corrosion_ppb, early_share_ppm, isolated_ppb, rest_share_ppm, sei_ppb
+from relith.udfilter import ONE, Filter, root
+
+UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # Estimate.known
+LIMIT_NONE, LIMIT_ANODE, LIMIT_CATHODE = 0, 1, 2  # Estimate.limited_by
+
+# states, each depending on later ones only (udfilter)
+_C, _S, _D, _N, _Q, _GAIN, _OFFSET, _ISO, _SEI, _PULSE, _REST = range(11)
+_PPB = 1000  # ppb per ppm
+_ACTIVE = ((_N, ONE), (_C, -ONE), (_S, -ONE), (_D, -ONE))
+_LOSS = ((_S, ONE), (_D, ONE))
+
+_END_SIGMA = 3000 * _PPB  # metal left in reach at an anode-limited end
+_FULL_SIGMA = 3000 * _PPB  # repeatability of a full charge
+_FACTOR_DRIFT = 3000000  # random walk of a learned factor per half-cycle, ppb
+_RECOVER_NOISE_PERMILLE = 150  # what one recovery scatters about its expectation
+_TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
+_LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
+_FORMAT = "<BBBBBBHhiiiii%dq" % (11 + 11 + 55)
+
+
+class Estimate:
+    """What is known of one cell now; one object, filled again at every half-cycle. Units: ppm of nominal capacity."""
+
+    def __init__(self):
+        self.cathode_ppm = self.active_ppm = self.isolated_ppm = self.sei_ppm = 0
+        self.cathode_sigma_ppm = self.active_sigma_ppm = self.isolated_sigma_ppm = self.sei_sigma_ppm = 0
+        self.loss_ppm = self.loss_sigma_ppm = 0  # isolated + SEI: at an anode-limited end known better than its parts
+        self.capacity_ppm = self.capacity_sigma_ppm = 0  # what a full discharge delivers now
+        self.cathode_capacity_ppm = 0
+        self.known = UNKNOWN
+        self.limited_by = LIMIT_NONE
+        self.stage = 1
+        self.ce_cell_ppm = 0  # charge out over charge in of the last full cycle; 0: none yet
+        self.ce_li_ppm = 0  # share of plated lithium that comes back, from the learned loss; 0: none yet
+        self.loss_per_cycle_ppm = 0  # what one equivalent full cycle loses, learned
+        self.pulse_factor_permille = self.rest_factor_permille = (
+            1000  # this cell's recovery over the profile's expectation
+        )
+        self.pulse_factor_sigma_permille = self.rest_factor_sigma_permille = 0
+        self.pulse_trials = self.rest_trials = 0  # interventions with an anode-limited end on both sides
+        self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
+
+
+class Inventory:
+    def __init__(self, profile, cell_index):
+        self.profile = profile
+        self.cell_index = cell_index
+        self.estimate = Estimate()
+        self._start(0)
+
+    def reset_unknown(self):
+        """Nothing is known of this cell's past (journal unreadable, cell swapped)."""
+        self._start(1)
+
+    def _start(self, lost):
+        """Priors: as built when first powered; after a loss of memory any loss at all is possible."""
+        p, f = self.profile, Filter(11)
+        self.filter = f
+        f.start(_C, 500000 * _PPB, 600000 * _PPB)
+        f.start(_S, 0, 1000 * _PPB)
+        f.start(_D, 0, 1000 * _PPB)
+        f.start(_N, p.cathode_capacity_ppm * _PPB + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + _END_SIGMA)
+        f.start(_Q, p.cathode_capacity_ppm * _PPB, p.cathode_sigma_ppm * _PPB)
+        f.flow(_N, _Q, ONE)  # built discharged: N is the cathode's own lithium and the reservoir
+        f.start(_GAIN, 0, p.gain_sigma_ppm * _PPB)
+        f.start(_OFFSET, 0, p.offset_sigma_ppm_per_h * _PPB)
+        f.start(_ISO, ONE, p.loss_isolated_spread_permille * 1000000)
+        f.start(_SEI, ONE, p.loss_sei_spread_permille * 1000000)
+        f.start(_PULSE, ONE, p.recover_spread_permille * 1000000)
+        f.start(_REST, ONE, p.recover_spread_permille * 1000000)
+        if lost:
+            f.start(_S, 150000 * _PPB, 300000 * _PPB)
+            f.start(_D, 150000 * _PPB, 300000 * _PPB)
+        self._lost = lost
+        self._known = UNKNOWN
+        self._since_anchor = 0  # half-cycles since A was last anchored
+        self._doubts = 0
+        self._ocv_used = 0  # the rest between two half-cycles anchors once
+        self._plate_permille = 200
+        self._low_charge = self._high_charge = -1  # charge of the last half-cycle between both ends, for CE_cell
+        self._rested = 0  # 1: a discharged rest came before the charge under way
+        self._publish()
+
+    # one half-cycle, in the order of time -------------------------------------------------------------------------
+
+    def half_cycle(self, h):
+        """Book the half-cycle `h` and what the rests about it show."""
+        f = self.filter
+        if h.ocv_before_uv and not self._ocv_used:
+            self._anchor_ocv(h.ocv_before_uv)
+        self._corrode(h.rest_before_s, h.temp_cdegc)
+        if h.kind > 0:
+            self._charge(h)
+        else:
+            self._discharge(h)
+        self._ocv_used = 0
+        if h.ocv_after_uv:
+            self._anchor_ocv(h.ocv_after_uv)
+            self._ocv_used = 1
+        if h.kind < 0:
+            self._end_of_discharge(h)
+        for state in (_S, _D):
+            if f.x[state] < 0:
+                f.positive(((state, ONE),))
+        self._efficiency(h)
+        self._publish()
+
+    def _count(self, h):
+        """Coulombs: C changes by what passed, in doubt by gain, offset and gaps."""
+        f = self.filter
+        charge = -h.kind * h.charge_ppm * _PPB
+        hours = h.duration_s * ONE // 3600
+        f.x[_C] += charge + charge * f.x[_GAIN] // ONE + f.x[_OFFSET] * hours // ONE
+        f.flow(_C, _GAIN, charge)
+        f.flow(_C, _OFFSET, hours)
+        f.noise(_C, h.gap_ppm * _PPB + 20 * _PPB)
+
+    def _lose(self, state, factor, expected):
+        """state += factor * expected, the factor being this cell's own, learned, and slowly wandering."""
+        f = self.filter
+        f.x[state] += max(0, f.x[factor]) * expected // ONE
+        f.flow(state, factor, expected)
+        f.noise(state, expected * _LOSS_NOISE_PERMILLE // 1000)
+        f.noise(factor, _FACTOR_DRIFT)
+
+    def _recover(self, factor, share_ppm):
+        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing is clamped."""
+        f = self.filter
+        share = min(max(0, f.x[factor]) * share_ppm // 1000000, 9 * ONE // 10)
+        if share_ppm <= 0:
+            return
+        isolated = max(0, f.x[_D])
+        f.x[_D] -= isolated * share // ONE
+        f.flow(_D, factor, -isolated * share_ppm // 1000000)
+        f.scale(_D, ONE - share)
+        f.noise(_D, isolated * share // ONE * _RECOVER_NOISE_PERMILLE // 1000)
+
+    def _corrode(self, rest_s, temp_cdegc):
+        active = max(0, self.filter.mean(_ACTIVE))
+        expected = corrosion_ppb(self.profile, active, rest_s, temp_cdegc)
+        if expected > 0:
+            self._lose(_S, _SEI, expected)
+
+    def _charge(self, h):
+        if h.rest_before_s > 0 and self._low_charge >= 0:
+            share = rest_share_ppm(self.profile, h.rest_before_s)
+            if (
+                self.estimate.limited_by != LIMIT_ANODE
+            ):  # does stripping count where a reservoir remains? (physics.md §4)
+                share = share * self.profile.rest_local_permille // 1000
+            self._recover(_REST, share)
+            self._rested = 1 if share * self.estimate.isolated_ppm > _TRIAL_PPM * 1000000 else 0
+        self._count(h)
+        self._lose(_S, _SEI, sei_ppb(self.profile, h))
+        self._plate_permille = h.rate_permille
+        if h.end == END_HIGH:
+            drop = self._drop_uv(self.profile.taper_permille, h)
+            content, slope = content_ppm(self.profile, h.end_uv - drop)
+            self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 4)
+
+    def _discharge(self, h):
+        self._recover(_PULSE, early_share_ppm(self.profile, h))
+        self._count(h)
+        self._lose(_D, _ISO, isolated_ppb(self.profile, h, self._plate_permille))
+        fade = self.profile.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
+        self.filter.x[_Q] -= fade
+        self.filter.noise(_Q, fade)
+
+    # anchors --------------------------------------------------------------------------------------------------------
+
+    def _drop_uv(self, rate_permille, h):
+        """Voltage that the current takes at this rate, from the measured resistance or the profile's."""
+        micro_ohm = h.resistance_uohm or self.profile.resistance_uohm
+        return self.profile.one_c_ua // 1000 * rate_permille * micro_ohm // 1000000
+
+    def _anchor_ocv(self, uv):
+        content, slope = content_ppm(self.profile, uv)
+        sigma = self.profile.voltage_sigma_uv * ONE // max(1, slope) + 1000 * _PPB
+        if sigma < 30000 * _PPB:  # flatter than that (the plateau of LFP) the voltage says nothing
+            self._anchor_cathode(content, sigma)
+
+    def _anchor_cathode(self, content, sigma):
+        """C = Q * content. A new C far from the counted one is another cell, or a past that is not ours."""
+        h = ((_C, ONE), (_Q, -content * 1000))
+        if self._known != UNKNOWN and self._contradicts(h, sigma):
+            return
+        self.filter.update(h, 0, sigma * sigma)
+        if self._known == UNKNOWN and not self._lost:
+            self._known = INFERRED
+
+    def _contradicts(self, h, sigma):
+        """Six sigma and 5 % off twice running: the cell was swapped. Once: ignored."""
+        f = self.filter
+        off = abs(f.mean(h))
+        if off < 50000 * _PPB or off < 6 * root(f.variance(h) + sigma * sigma):
+            self._doubts = 0
+            return False
+        self._doubts += 1
+        if self._doubts > 1:
+            self.estimate.resets += 1
+            self._start(1)
+        return True
+
+    def _end_of_discharge(self, h):
+        e = self.estimate
+        before = e.limited_by
+        e.limited_by = self._limit(h) if h.end == END_LOW else LIMIT_NONE
+        if before == e.limited_by == LIMIT_ANODE:  # both ends anchored: what came back between them was measurable
+            e.pulse_trials += 1 if early_share_ppm(self.profile, h) * e.isolated_ppm > _TRIAL_PPM * 1000000 else 0
+            e.rest_trials += self._rested
+        self._rested = 0
+
+    def _limit(self, h):
+        """Which electrode ended this discharge? At its end either A = 0 or the cathode is full; the likelier holds.
+
+        With a the estimated A and m the lithium the cathode lacks: normal densities of a at 0 (times P(m > 0)) against
+        of m at 0 (times P(a > 0)), in units of minus twice the logarithm, per mille.
+        """
+        f, p = self.filter, self.profile
+        drop = self._drop_uv(h.rate_permille, h)
+        content, slope = content_ppm(p, h.end_uv + drop)
+        doubt = 5000 * _PPB + drop * ONE // slope  # the drop may be twice as large: diffusion
+        lack = ((_Q, content * 1000), (_C, -ONE))
+        m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
+        a, a_sigma = f.mean(_ACTIVE), root(f.variance(_ACTIVE) + _END_SIGMA * _END_SIGMA)
+        cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
+        anode = _square(a, a_sigma) + _square(min(0, m), m_sigma)
+        ratio = a_sigma * 1000 // m_sigma
+        anode += 1386 * _log2(ratio)
+        if anode < cathode:
+            if cathode - anode > 2000 or _square(m, m_sigma) < 1000:
+                self._at_anode_end()
+            return LIMIT_ANODE
+        if anode - cathode > 2000:
+            self._anchor_cathode(content, doubt)
+        if self._known != UNKNOWN and f.mean(_ACTIVE) < f.sigma(_ACTIVE):
+            f.positive(_ACTIVE)
+        return LIMIT_CATHODE
+
+    def _at_anode_end(self):
+        f = self.filter
+        f.update(_ACTIVE, 0, _END_SIGMA * _END_SIGMA)
+        self._since_anchor = 0
+        self._lost = 0
+        self._known = MEASURED
+
+    # what others read -----------------------------------------------------------------------------------------------
+
+    def _efficiency(self, h):
+        """CE_cell = out over in, of a discharge that follows a charge and ends where the one before it ended."""
+        e = self.estimate
+        if h.kind > 0:
+            self._high_charge = h.charge_ppm if self._low_charge >= 0 and h.end == END_HIGH else -1
+        elif self._high_charge > 0 and h.end == END_LOW:
+            e.ce_cell_ppm = h.charge_ppm * 1000000 // self._high_charge
+        if h.kind < 0:
+            self._low_charge = h.charge_ppm if h.end == END_LOW else -1
+            if h.charge_ppm > 0:
+                p, f = self.profile, self.filter
+                lost = max(0, f.x[_ISO]) * isolated_ppb(p, h, self._plate_permille) + max(0, f.x[_SEI]) * sei_ppb(p, h)
+                e.loss_per_cycle_ppm = lost // h.charge_ppm // 1000000
+                e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
+        self._since_anchor += 1
+
+    def _publish(self):
+        f, e = self.filter, self.estimate
+        total = max(0, f.x[_N])
+        e.cathode_ppm = _within(f.x[_C], total) // _PPB
+        e.sei_ppm = _within(f.x[_S], total - e.cathode_ppm * _PPB) // _PPB
+        e.isolated_ppm = _within(f.x[_D], total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
+        e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
+        e.cathode_sigma_ppm = f.sigma(((_C, ONE),)) // _PPB
+        e.sei_sigma_ppm = f.sigma(((_S, ONE),)) // _PPB
+        e.isolated_sigma_ppm = f.sigma(((_D, ONE),)) // _PPB
+        e.active_sigma_ppm = f.sigma(_ACTIVE) // _PPB
+        e.loss_ppm = e.sei_ppm + e.isolated_ppm
+        e.loss_sigma_ppm = f.sigma(_LOSS) // _PPB
+        e.cathode_capacity_ppm = f.x[_Q] // _PPB
+        left = ((_N, ONE), (_S, -ONE), (_D, -ONE))  # lithium that can still move: C + A
+        if f.mean(left) < f.x[_Q]:
+            e.capacity_ppm, e.capacity_sigma_ppm = f.mean(left) // _PPB, f.sigma(left) // _PPB
+        else:
+            e.capacity_ppm, e.capacity_sigma_ppm = e.cathode_capacity_ppm, f.sigma(((_Q, ONE),)) // _PPB
+        e.pulse_factor_permille, e.rest_factor_permille = f.x[_PULSE] // 1000000, f.x[_REST] // 1000000
+        e.pulse_factor_sigma_permille = f.sigma(((_PULSE, ONE),)) // 1000000
+        e.rest_factor_sigma_permille = f.sigma(((_REST, ONE),)) // 1000000
+        e.known = self._known
+        if self._known == MEASURED and self._since_anchor > 20:
+            e.known = INFERRED
+        e.stage = self._stage()
+
+    def _stage(self):
+        """Deng26: 1 loss hidden and steady, 2 loss grows, 3 the cathode fades too, 4 reservoir spent."""
+        f, e = self.filter, self.estimate
+        if e.limited_by == LIMIT_ANODE or (self._known != UNKNOWN and self.profile.reservoir_ppm == 0):
+            return 4
+        if f.x[_Q] < 93 * self.profile.cathode_capacity_ppm * _PPB // 100:
+            return 3
+        return 2 if f.x[_ISO] > 5 * ONE // 4 else 1
+
+    # memory ---------------------------------------------------------------------------------------------------------
+
+    def pack(self):
+        """Everything learned, as bytes of constant length."""
+        f, e = self.filter, self.estimate
+        return pack(
+            _FORMAT, self._lost, self._known, e.limited_by, self._ocv_used, self._rested, min(e.rest_trials, 255),
+            min(e.pulse_trials, 65535), min(self._plate_permille, 32767),
+            min(self._since_anchor, 1000000), self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm,
+            *f.x, *f.d, *f.u
+        )  # fmt: skip
+
+    def unpack(self, data):
+        """Take back what pack() gave; False, and nothing changed, when it cannot be that."""
+        if len(data) != calcsize(_FORMAT):
+            return False
+        values = unpack(_FORMAT, data)
+        x, d, u = values[13:24], values[24:35], values[35:]
+        if values[0] > 1 or values[1] > 2 or values[2] > 2 or min(d) < 1:
+            return False
+        e, f = self.estimate, self.filter
+        self._lost, self._known, e.limited_by, self._ocv_used, self._rested, e.rest_trials = values[:6]
+        e.pulse_trials, self._plate_permille, self._since_anchor = values[6:9]
+        self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm = values[9:13]
+        e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm if e.loss_per_cycle_ppm else 0
+        for k in range(11):
+            f.x[k], f.d[k] = x[k], d[k]
+        for k in range(55):
+            f.u[k] = u[k]
+        self._publish()
+        return True
+
+
+def _within(value, high):
+    return 0 if value < 0 else high if value > high else value
+
+
+def _square(value, sigma):
+    """(value/sigma)**2, per mille, at most 10**9."""
+    ratio = min(abs(value) * 1000 // max(1, sigma), 1000000)
+    return ratio * ratio // 1000
+
+
+def _log2(permille):
+    """log2 of a ratio given in per mille, rounded down."""
+    k = 0
+    while permille >= 2000:
+        permille //= 2
+        k += 1
+    while 0 < permille < 1000:
+        permille *= 2
+        k -= 1
+    return k

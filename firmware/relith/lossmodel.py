@@ -1,0 +1,86 @@
+"""What one half-cycle is expected to isolate, bind in SEI and bring back, from the profile's priors (physics.md §2–4, §7).
+
+Pure functions of a `HalfCycle` and the profile, in parts per billion of nominal capacity (ppb) or of the isolated lithium.
+The cell's own factors on these expectations are learned in `inventory.py`.
+"""
+
+_REST_CURVE = (
+    (0, 250, 500, 1000, 1500, 2000, 3000, 5000),
+    (0, 221, 393, 632, 777, 865, 950, 993),
+)  # 1 - exp(-x), per mille
+
+
+def table(xs, ys, x):
+    """Straight lines through the points (xs, ys), xs rising, held at both ends."""
+    if x <= xs[0]:
+        return ys[0]
+    for k in range(1, len(xs)):
+        if x < xs[k]:
+            return ys[k - 1] + (ys[k] - ys[k - 1]) * (x - xs[k - 1]) // (xs[k] - xs[k - 1])
+    return ys[-1]
+
+
+def content_ppm(profile, uv):
+    """(cathode lithium in ppm of the cathode's swing, slope in µV per 1 000 000 ppm, positive) at the rested voltage `uv`.
+
+    The profile's table falls with content. Outside the table the end segment goes on, so that an overdischarged cell
+    reads more than full and not just full.
+    """
+    ppm, ocv = profile.ocv_content_ppm, profile.ocv_uv
+    k = 1
+    while k < len(ppm) - 1 and uv < ocv[k]:
+        k += 1
+    wide, drop = ppm[k] - ppm[k - 1], max(1, ocv[k - 1] - ocv[k])
+    return ppm[k - 1] + (ocv[k - 1] - uv) * wide // drop, drop * 1000000 // wide
+
+
+def ocv_uv(profile, content):
+    """Rested voltage at a cathode content in ppm of its swing."""
+    return table(profile.ocv_content_ppm, profile.ocv_uv, content)
+
+
+def isolated_ppb(profile, h, plate_permille):
+    """Expected isolation while stripping `h`, plated before at `plate_permille` (slow plate and fast strip isolate least, Zhang25)."""
+    loss = h.charge_ppm * profile.loss_isolated_ppm // 1000
+    for xs, ys, x in (
+        (profile.loss_plate_rate_permille, profile.loss_plate_factor_permille, plate_permille),
+        (profile.loss_strip_rate_permille, profile.loss_strip_factor_permille, h.rate_permille),
+        (profile.loss_depth_permille, profile.loss_depth_factor_permille, h.charge_ppm // 1000),
+        (profile.loss_temp_cdegc, profile.loss_temp_factor_permille, h.temp_cdegc),
+    ):
+        loss = loss * table(xs, ys, x) // 1000
+    return loss
+
+
+def sei_ppb(profile, h):
+    """Expected lithium bound in SEI by plating `h`."""
+    return h.charge_ppm * profile.loss_sei_ppm // 1000
+
+
+def corrosion_ppb(profile, active_ppb, rest_s, temp_cdegc):
+    """Expected lithium bound in SEI by a rest with active metal standing; doubles every 10 °C (Deng26: worse when charged and warm)."""
+    warm = table((-2500, 500, 1500, 2500, 3500, 4500, 5500), (31, 250, 500, 1000, 2000, 4000, 8000), temp_cdegc)
+    return active_ppb * profile.corrosion_ppm_per_day // 1000000 * warm // 1000 * rest_s // 86400
+
+
+def pulse_share_ppm(profile, rate_permille, length_s):
+    """Expected share of the isolated lithium that stripping at `rate_permille` for `length_s` reconnects (Liu21)."""
+    share = table(profile.pulse_rate_permille, profile.pulse_recover_permille, rate_permille) * 1000
+    return share * table(profile.pulse_len_s, profile.pulse_len_factor_permille, length_s) // 1000
+
+
+def early_share_ppm(profile, h):
+    """The same for whatever `h` did itself: the pulse asked for, or a fast start or a fast drive of the user's own."""
+    best = pulse_share_ppm(profile, h.rate_permille, h.duration_s)
+    if h.early_rate_permille > 0:
+        best = max(best, pulse_share_ppm(profile, h.early_rate_permille, 180000 // h.early_rate_permille))
+    if h.pulse_s > 0:
+        best = max(best, pulse_share_ppm(profile, h.pulse_permille, h.pulse_s))
+    return best
+
+
+def rest_share_ppm(profile, rest_s):
+    """Expected share of the isolated lithium that a discharged rest frees for the next plating to touch (Zhang24)."""
+    return profile.rest_recover_permille * table(
+        _REST_CURVE[0], _REST_CURVE[1], rest_s * 1000 // max(1, profile.rest_tau_s)
+    )

@@ -1,0 +1,190 @@
+"""The estimator against a cell whose stores are known."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith.halfcycle import END_LOW
+from relith.inventory import INFERRED, LIMIT_ANODE, LIMIT_CATHODE, MEASURED, UNKNOWN, Inventory
+
+from tests.firmware.toy_cell import ToyCell, profile
+
+RESERVOIR = {"reservoir_ppm": 1_500_000, "reservoir_sigma_ppm": 75_000}
+
+
+def live(cell, inventory, cycles, rest_every=10, pulse_every=0):
+    """Full cycles; after each discharge yields (truth, estimate)."""
+    for k in range(cycles):
+        inventory.half_cycle(cell.charge())
+        pulse = pulse_every > 0 and k % pulse_every == 0
+        inventory.half_cycle(cell.discharge(rested=k % rest_every == 0, pulse=pulse))
+        yield cell, inventory.estimate
+
+
+def rms(values):
+    return math.sqrt(sum(v * v for v in values) / len(values))
+
+
+@pytest.mark.parametrize("poor", [False, True])
+def test_anode_free_loss_is_measured_and_does_not_drift(poor):
+    prof = profile(offset_sigma_ppm_per_h=1000, gain_sigma_ppm=5000) if poor else profile()
+    early, late = [], []
+    for seed in range(8):
+        cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+        for k, (truth, e) in enumerate(live(cell, inventory, 150)):
+            if k >= 5 and truth.cathode > 0.4:
+                error = e.loss_ppm - (truth.isolated + truth.sei) * 1e6
+                (early if k < 75 else late).append(error)
+                assert e.known == MEASURED and e.limited_by == LIMIT_ANODE and e.stage == 4
+    limit = 20_000 if poor else 10_000
+    assert rms(early) < limit and rms(late) < limit
+
+
+def test_reservoir_hides_the_loss_and_says_so():
+    prof = profile(**RESERVOIR)
+    cell, inventory = ToyCell(prof, 3), Inventory(prof, 0)
+    sigma = 0
+    for k, (truth, e) in enumerate(live(cell, inventory, 400)):
+        assert abs(e.active_ppm - truth.active * 1e6) < 4 * e.active_sigma_ppm + 1000
+        if not truth.anode_limited:
+            assert e.known == INFERRED and e.limited_by == LIMIT_CATHODE and e.stage < 4
+            assert k < 1 or e.ce_cell_ppm > 998_000 > e.ce_li_ppm
+            if k < 60:
+                assert e.active_sigma_ppm > sigma
+                sigma = e.active_sigma_ppm
+        elif truth.q - truth.cathode > 0.05:
+            break
+    assert truth.anode_limited
+    assert e.known == MEASURED and e.limited_by == LIMIT_ANODE and e.stage == 4
+    assert e.active_sigma_ppm < 10_000 and abs(e.cathode_ppm - truth.cathode * 1e6) < 15_000
+
+
+@pytest.mark.parametrize("changes", [{}, RESERVOIR])
+def test_intervals_cover(changes):
+    prof = profile(**changes)
+    inside = []
+    for seed in range(12):
+        cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+        for truth, e in live(cell, inventory, 80, pulse_every=3):
+            inside.append(
+                [
+                    abs(e.active_ppm - truth.active * 1e6) < 1.96 * e.active_sigma_ppm + 500,
+                    abs(e.isolated_ppm - truth.isolated * 1e6) < 1.96 * e.isolated_sigma_ppm + 500,
+                    abs(e.sei_ppm - truth.sei * 1e6) < 1.96 * e.sei_sigma_ppm + 500,
+                ]
+            )
+    assert np.mean(inside, axis=0).min() > 0.85
+
+
+def test_recovery_shows_as_efficiency_above_one_and_as_isolated_lithium():
+    prof = profile(recover_spread_permille=100)
+    cell, inventory = ToyCell(prof, 5), Inventory(prof, 0)
+    for _ in live(cell, inventory, 30):
+        pass
+    loss, trials = inventory.estimate.loss_ppm, inventory.estimate.pulse_trials
+    inventory.half_cycle(cell.charge())
+    inventory.half_cycle(cell.discharge(pulse=True))
+    assert inventory.estimate.ce_cell_ppm > 1_000_000
+    assert inventory.estimate.loss_ppm < loss
+    assert inventory.estimate.pulse_trials == trials + 1
+
+
+def test_measured_recoveries_narrow_isolated_against_sei():
+    prior, learned, sigma = [], [], []
+    prof = profile(recover_spread_permille=100, loss_isolated_spread_permille=400, loss_sei_spread_permille=400)
+    for seed in range(16):
+        for pulse_every, errors in ((0, prior), (2, learned)):
+            cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+            _, e = list(live(cell, inventory, 40, pulse_every=pulse_every))[-1]
+            errors.append(e.isolated_ppm - cell.isolated * 1e6)
+        sigma.append(e.isolated_sigma_ppm)
+    assert rms(learned) < 0.7 * rms(prior)
+    assert rms(learned) < 2 * max(sigma)
+
+
+def test_first_power_up_and_lost_journal_are_unknown_until_an_anchor():
+    prof = profile()
+    inventory = Inventory(prof, 0)
+    assert inventory.estimate.known == UNKNOWN
+    cell = ToyCell(prof, 1)
+    for _ in live(cell, inventory, 40):
+        pass
+    inventory.reset_unknown()
+    assert inventory.estimate.known == UNKNOWN
+    assert inventory.estimate.isolated_sigma_ppm > 200_000
+    inventory.half_cycle(cell.charge())
+    assert inventory.estimate.known == UNKNOWN
+    inventory.half_cycle(cell.discharge(rested=True))
+    e = inventory.estimate
+    assert e.known == MEASURED
+    assert abs(e.loss_ppm - (cell.isolated + cell.sei) * 1e6) < 20_000
+
+
+def test_swapped_cell_becomes_unknown():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    for _ in live(cell, inventory, 60):
+        pass
+    other = ToyCell(prof, 9)  # a new cell in the old one's place
+    for _ in live(other, inventory, 3, rest_every=1):
+        pass
+    assert inventory.estimate.resets == 1
+    assert abs(inventory.estimate.loss_ppm - (other.isolated + other.sei) * 1e6) < 30_000
+
+
+def test_journal_round_trip_and_refusal():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
+    for _ in live(cell, inventory, 12, pulse_every=4):
+        pass
+    saved = inventory.pack()
+    again = Inventory(prof, 0)
+    assert again.unpack(saved) and again.pack() == saved
+    assert vars(again.estimate) == vars(inventory.estimate)
+    h = cell.charge()
+    again.half_cycle(h)
+    inventory.half_cycle(h)
+    assert again.pack() == inventory.pack()
+    assert not again.unpack(saved[:-1]) and not again.unpack(b"") and not again.unpack(b"\xff" * len(saved))
+    assert again.pack() == inventory.pack()
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from("cd"), st.floats(0.02, 1.2), st.sampled_from([0.05, 0.2, 1.0]), st.booleans(), st.booleans()
+    ),
+    max_size=40,
+)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0, 700_000, 1_500_000]), steps)
+def test_never_outside_what_conservation_allows(seed, reservoir, script):
+    """Any partial cycles: stores not negative, their sum the total, covariance positive, truth within 6 sigma."""
+    prof = profile(reservoir_ppm=reservoir, reservoir_sigma_ppm=20000)
+    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+    for kind, depth, rate, rested, pulse in script:
+        if kind == "c" and cell.cathode > 0.01:
+            inventory.half_cycle(cell.charge(depth, rate))
+        elif kind == "d" and cell.active > 0.01 and cell.q - cell.cathode > 0.01:
+            inventory.half_cycle(cell.discharge(depth, rate, rested, pulse))
+        e = inventory.estimate
+        stores = (e.cathode_ppm, e.active_ppm, e.isolated_ppm, e.sei_ppm)
+        assert min(stores) >= 0
+        assert abs(sum(stores) - inventory.filter.x[3] // 1000) <= 1
+        assert min(inventory.filter.d) >= 1
+        assert inventory.estimate.resets == 0
+        assert abs(cell.cathode + cell.active + cell.isolated + cell.sei - cell.total) < 1e-9
+
+
+def test_garbage_half_cycles_do_not_break_the_filter():
+    prof = profile()
+    inventory = Inventory(prof, 0)
+    cell = ToyCell(prof, 0)
+    for k in range(200):
+        h = cell._record(1 - 2 * (k % 2), 1.2, 0.01, END_LOW if k % 2 else 0)
+        h.duration_s, h.ocv_after_uv, h.rest_before_s = 10**7, (k * 7919) % 5_000_000, 10**6
+        inventory.half_cycle(h)
+        e = inventory.estimate
+        assert min(e.cathode_ppm, e.active_ppm, e.isolated_ppm, e.sei_ppm) >= 0 and min(inventory.filter.d) >= 1
