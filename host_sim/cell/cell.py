@@ -33,7 +33,7 @@ class Control:
 
     @staticmethod
     def voltage(voltage_v, i_max_a=math.inf, i_stop_a=-1.0):
-        """Hold a voltage in V with |current| <= i_max_a (so constant current first, where that limits); ends with "i_min"
+        """Hold a voltage in V with |current| <= i_max_a (constant current first, where that limits); ends with "i_min"
         when |current| has fallen to i_stop_a."""
         return Control(VOLTAGE, float(voltage_v), i_max_a=float(i_max_a), i_stop_a=float(i_stop_a))
 
@@ -82,8 +82,8 @@ def fresh_state(parameters: Parameters, temperature_k: float) -> np.ndarray:
 
 
 def half_cell(parameters: Parameters) -> Parameters:
-    """The same electrolyte as a Cu–Li half cell: copper, plated from ample lithium foil at 0 V. Charging plates the copper;
-    the cell voltage is minus the copper's potential, so "strip to 1 V" is v_min = -1.0."""
+    """The same electrolyte as a Cu–Li half cell: copper, plated from ample lithium foil at 0 V. Charging plates the
+    copper; the cell voltage is minus the copper's potential, so "strip to 1 V" is v_min = -1.0."""
     return parameters.replace(
         cathode="lithium",
         by="half cell",
@@ -224,7 +224,7 @@ class CellBatch:
         )
 
     def total(self, flux):
-        """Running total of one flux in mAh cm-2: "plated", "stripped", "isolated", "reconnected", "sei" or "corroded"."""
+        """Running total of one flux in mAh cm-2: "plated", "stripped", "isolated", "reconnected", "sei", "corroded"."""
         return self._get(getattr(S, "total_" + flux))
 
     def set_short(self, ohm_cm2):

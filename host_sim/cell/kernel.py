@@ -22,7 +22,6 @@ from host_sim.cell.layout import (
     I_MIN,
     MOVED,
     NONE,
-    POWER,
     STATE_ROW,
     V_MAX,
     V_MIN,
@@ -77,36 +76,61 @@ def open_circuit(ocv, x):
 
 
 @njit(cache=True)
-def voltage_after(s, p, ocv, j, seconds):
-    """Terminal voltage in V under internal current j, held for `seconds` from state s (0: at once)."""
+def conditions(s, p):
+    """What the voltage needs beside the current: thermal voltage V, kinetic, resistive factor, resistance ohm cm2."""
     kelvin = s[S.temperature_k]
     warm = (1.0 / T_REF - 1.0 / kelvin) * 1000.0 / GAS
-    resist = math.exp(-p[P.transport_kj_mol] * warm)
     kinetic = math.exp(p[P.kinetic_kj_mol] * warm)
+    resistive = math.exp(-p[P.transport_kj_mol] * warm)
+    dead = s[S.sei]
+    for k in range(GAPS + 1):
+        dead += s[DEAD + k]
+    ohm = resistive * (p[P.ohmic_ohm_cm2] + p[P.dead_layer_ohm_cm2_per_mah] * dead)
+    if p[P.salt_mah_cm2] > 0.0:
+        ohm *= p[P.salt_mah_cm2] / max(s[S.salt], 1e-6 * p[P.salt_mah_cm2])
+    return 2.0 * GAS * kelvin / FARADAY, kinetic, resistive, ohm
+
+
+@njit(cache=True)
+def voltage_after(s, p, ocv, cond, j, seconds):
+    """Terminal voltage in V under internal current j, held for `seconds` from state s (0: at once), and slope dV/dj.
+
+    cond: from `conditions`. Surface OCV + ohmic + Butler–Volmer of both electrodes + concentration overpotential.
+    """
+    thermal_v, kinetic, resistive, ohm = cond
     cathode = s[S.cathode]
     active = s[S.active]
     surface = s[S.surface]
     electrolyte = s[S.electrolyte_v]
+    slope = 1e-3 * ohm
+    moved = 0.0
     if seconds > 0.0:
-        cathode -= j * seconds / 3600.0
-        active += j * seconds / 3600.0
-        surface = relax(surface, -p[P.solid_offset_per_ma] * resist * j, seconds / p[P.solid_tau_s])
-        electrolyte = relax(electrolyte, 1e-3 * p[P.electrolyte_ohm_cm2] * resist * j, seconds / p[P.electrolyte_tau_s])
-    if p[P.salt_mah_cm2] > 0.0:
-        resist *= p[P.salt_mah_cm2] / max(s[S.salt], 1e-6 * p[P.salt_mah_cm2])
-    dead = s[S.sei]
-    for k in range(GAPS + 1):
-        dead += s[DEAD + k]
+        moved = seconds / 3600.0
+        cathode -= j * moved
+        active += j * moved
+        grown = 1.0 - math.exp(-seconds / p[P.solid_tau_s])
+        offset = -p[P.solid_offset_per_ma] * resistive
+        surface += (offset * j - surface) * grown
+        moved = moved / s[S.sites] - offset * grown
+        grown = 1.0 - math.exp(-seconds / p[P.electrolyte_tau_s])
+        offset = 1e-3 * p[P.electrolyte_ohm_cm2] * resistive
+        electrolyte += (offset * j - electrolyte) * grown
+        slope += offset * grown
     filling = min(max(cathode / s[S.sites] + surface, FULL), 1.0 - FULL)
-    supply = 1.0
+    u = filling * (ocv.size - 1)
+    i = min(int(u), ocv.size - 2)
+    rise = ocv[i + 1] - ocv[i]
+    slope -= rise * (ocv.size - 1) * moved
+    i0 = 2.0 * p[P.i0_anode_ma_cm2] * kinetic
     if j < 0.0:
-        supply = max(1.0 + j / max(p[P.anode_supply_per_h] * active, 1e-30), 1e-30)
-    thermal_v = 2.0 * GAS * kelvin / FARADAY
-    anode = thermal_v * math.asinh(j / (2.0 * p[P.i0_anode_ma_cm2] * kinetic * supply))
+        i0 *= max(1.0 + j / max(p[P.anode_supply_per_h] * active, 1e-30), 1e-30)
+    anode = thermal_v * math.asinh(j / i0)
+    slope += thermal_v / math.sqrt(j * j + i0 * i0)
     i0 = 4.0 * p[P.i0_cathode_ma_cm2] * kinetic * math.sqrt(filling * (1.0 - filling))
-    rest = open_circuit(ocv, filling) - 1e-3 * p[P.voltage_decay_mv] * s[S.throughput]
-    ohmic = 1e-3 * j * resist * (p[P.ohmic_ohm_cm2] + p[P.dead_layer_ohm_cm2_per_mah] * dead)
-    return rest + ohmic + anode + thermal_v * math.asinh(j / i0) + electrolyte
+    charge_transfer = thermal_v * math.asinh(j / i0)
+    slope += thermal_v / math.sqrt(j * j + i0 * i0)
+    rest = ocv[i] + (u - i) * rise - 1e-3 * p[P.voltage_decay_mv] * s[S.throughput]
+    return rest + 1e-3 * ohm * j + anode + charge_transfer + electrolyte, slope
 
 
 @njit(cache=True)
@@ -143,6 +167,13 @@ def drift_um_per_h(p, j, kinetic):
         i_end = 2.0 * i0 * math.sinh(min((eta * cosine - band) * 1e-3 * FARADAY / (2.0 * GAS * T_REF), 30.0))
         total += weight * cosine * i_end / (1.0 + i_end / p[P.end_limit_ma_cm2])
     return UM_PER_MAH * (1.0 - least) * total
+
+
+@njit(cache=True)
+def sand_time_s(p, j, limit):
+    """Time in s after which salt at the anode is used up at j above the limiting current (Moh25 eqs 4 and 5, in which
+    tau = pi/4 (J*/J)^2 L^2 / (4 D))."""
+    return math.pi / 16.0 * (limit / j) ** 2 * (1e-4 * p[P.separator_um]) ** 2 / p[P.salt_diffusivity_cm2_s]
 
 
 @njit(cache=True)
@@ -233,8 +264,15 @@ def plate(s, p, j, hours, warm):
     move(s, S.cathode, S.sei, bound)
     move(s, S.cathode, S.active, metal)
     rough = min(1.0 + p[P.roughness_per_ma] * above, p[P.roughness_max]) * math.exp(-p[P.cold_kj_mol] * warm)
-    if j > p[P.sand_ma_cm2]:
-        rough *= j / p[P.sand_ma_cm2]
+    limit = p[P.sand_ma_cm2]
+    if p[P.salt_mah_cm2] > 0.0:
+        limit *= max(s[S.salt] / p[P.salt_mah_cm2], 1e-3)
+    if j > limit:
+        s[S.above_s] += 3600.0 * hours
+        if s[S.above_s] > sand_time_s(p, j, limit):
+            rough *= j / limit
+    else:
+        s[S.above_s] = 0.0
     s[S.roughness] = (s[S.roughness] * s[S.fresh] + rough * metal) / (s[S.fresh] + metal)
     s[S.fresh] += metal
     s[S.deposit] = s[S.fresh]
@@ -336,12 +374,14 @@ def idle(s, p, hours, warm):
 
 
 @njit(cache=True)
-def sub_step(s, p, ocv, j, seconds, ambient_k):
-    """Advance every equation by `seconds` at constant internal current j (positive charges)."""
+def sub_step(s, p, ocv, j, v, seconds, ambient_k):
+    """Advance every equation by `seconds` at constant internal current j (positive charges). v: voltage at start."""
     hours = seconds / 3600.0
     kelvin = s[S.temperature_k]
-    over_v = voltage_after(s, p, ocv, j, 0.0) - open_circuit(ocv, s[S.cathode] / s[S.sites])
-    heat_w = 1e-3 * (j * over_v + 1e-3 * j * kelvin * p[P.entropic_mv_k]) if j != 0.0 else 0.0
+    heat_w = 0.0
+    if j != 0.0:
+        over_v = v - open_circuit(ocv, s[S.cathode] / s[S.sites])
+        heat_w = 1e-3 * j * (over_v + 1e-3 * kelvin * p[P.entropic_mv_k])
     if p[P.heat_transfer_w_k_cm2] > 0.0:
         tau = p[P.heat_capacity_j_k_cm2] / p[P.heat_transfer_w_k_cm2]
         target = ambient_k + heat_w / p[P.heat_transfer_w_k_cm2]
@@ -368,44 +408,58 @@ def sub_step(s, p, ocv, j, seconds, ambient_k):
 
 # -- control -----------------------------------------------------------------------------------------------------
 @njit(cache=True)
-def demand(s, p, ocv, kind, j, seconds):
-    """What the control holds: terminal voltage (V), or power (mW cm-2), that j gives after `seconds`."""
-    v = voltage_after(s, p, ocv, j, seconds)
-    return v if kind == VOLTAGE else j * v
+def most_discharge(s, p, i_max, seconds):
+    """Strongest discharge current (negative) that the active lithium can supply for `seconds`, within i_max."""
+    supply = 0.999999 * p[P.anode_supply_per_h] * s[S.active]
+    return -min(i_max, supply / (1.0 + p[P.anode_supply_per_h] * seconds / 3600.0))
 
 
 @njit(cache=True)
-def solve_current(s, p, ocv, kind, value, i_max, seconds):
-    """Internal current in mA cm-2 with which `demand` meets `value` after `seconds`; at most i_max either way, and not
-    beyond the lithium supply. Demand grows with j (for power: on the side of low current)."""
-    low = -min(
-        i_max, 0.999999 * p[P.anode_supply_per_h] * s[S.active] / (1.0 + p[P.anode_supply_per_h] * seconds / 3600.0)
-    )
+def current_for_voltage(s, p, ocv, cond, value, i_max, seconds):
+    """Internal current in mA cm-2 under which the terminals are at `value` V after `seconds`: Newton in a bracket.
+    At most i_max either way and not beyond the lithium supply."""
+    low = most_discharge(s, p, i_max, seconds)
     high = min(i_max, 0.5 * s[S.cathode] * 3600.0 / max(seconds, 1e-3))
-    if kind == POWER:
-        low, high = (0.0, high) if value > 0.0 else (low, 0.0)
-    f_low = demand(s, p, ocv, kind, low, seconds) - value
-    f_high = demand(s, p, ocv, kind, high, seconds) - value
-    if f_low >= 0.0:
-        return low
-    if f_high <= 0.0:
-        return high
-    # begin from where it was: a narrow bracket most of the time
-    for _ in range(60):
-        j = (low * f_high - high * f_low) / (f_high - f_low)
-        if not low < j < high:
-            j = 0.5 * (low + high)
-        f = demand(s, p, ocv, kind, j, seconds) - value
-        if abs(f) < 1e-10 or high - low < 1e-12:
-            return j
-        if f < 0.0:
-            low, f_low = j, f
-            f_high *= 0.5
+    j = min(max(s[S.current], low), high)
+    for _ in range(100):
+        v, slope = voltage_after(s, p, ocv, cond, j, seconds)
+        error = v - value
+        if abs(error) < 1e-10:
+            break
+        if error < 0.0:
+            low = j
         else:
-            high, f_high = j, f
-            f_low *= 0.5
-        if f_low == 0.0 or f_high == 0.0:
-            return j
+            high = j
+        if high - low < 1e-13 * (1.0 + abs(j)):
+            break
+        j -= error / slope
+        if j <= low or j >= high:
+            edge = low if j <= low else high
+            if abs(edge) == i_max:  # first look at the limit itself
+                v, slope = voltage_after(s, p, ocv, cond, edge, seconds)
+                if (v - value) * edge <= 0.0:
+                    return edge
+            j = 0.5 * (low + high)
+    return j
+
+
+@njit(cache=True)
+def current_for_power(s, p, ocv, cond, power_mw, i_max):
+    """Internal current in mA cm-2 at which current times voltage is `power_mw` mW cm-2 (positive charges); that of
+    greatest power when the cell cannot give so much."""
+    v, slope = voltage_after(s, p, ocv, cond, 0.0, 0.0)
+    low = most_discharge(s, p, i_max, 0.0)
+    j = min(max(power_mw / max(v, 1e-3), low), i_max)
+    for _ in range(50):
+        v, slope = voltage_after(s, p, ocv, cond, j, 0.0)
+        rise = v + j * slope  # d(power)/dj
+        if rise <= 0.0:  # beyond the greatest power
+            j *= 0.7
+            continue
+        change = (j * v - power_mw) / rise
+        j = min(max(j - change, low), i_max)
+        if abs(change) < 1e-10:
+            break
     return j
 
 
@@ -416,8 +470,9 @@ def longest_sub_step(s, p, j):
         return p[P.sub_step_s], NONE
     longest = min(p[P.sub_step_s], 3600.0 * p[P.sub_step_mah_cm2] / abs(j))
     if j < 0.0:
-        share = isolated_share(p, -j, max(s[S.roughness], 1.0), s[S.deposit], 0.0)
-        supply = (s[S.active] + j / p[P.anode_supply_per_h]) * (1.0 - share) * 3600.0 / -j
+        supply = (s[S.active] + j / p[P.anode_supply_per_h]) * 3600.0 / -j
+        if 0.1 * supply <= longest:  # at most 0.9 is isolated; look closer only near the end
+            supply *= 1.0 - isolated_share(p, -j, max(s[S.roughness], 1.0), s[S.deposit], 0.0)
         room = (s[S.sites] * (1.0 - 2.0 * FULL) - s[S.cathode]) * 3600.0 / -j
         if supply <= min(longest, room):
             return supply, DEPLETED
@@ -431,12 +486,37 @@ def longest_sub_step(s, p, j):
 
 
 @njit(cache=True)
-def crossed(v, j, v_min, v_max):
-    if j <= 0.0 and v <= v_min:
-        return V_MIN
-    if j >= 0.0 and v >= v_max:
-        return V_MAX
-    return NONE
+def demanded(s, p, ocv, cond, control, leak, seconds):
+    """Internal current that the control asks for, and whether it is held back by i_max (constant current meanwhile)."""
+    if control[0] == CURRENT:
+        return control[1] - leak, True
+    i_max = control[4] + abs(leak)
+    if control[0] == VOLTAGE:
+        j = current_for_voltage(s, p, ocv, cond, control[1], i_max, seconds)
+    else:
+        j = current_for_power(s, p, ocv, cond, control[1], i_max)
+    return j, abs(j) >= i_max
+
+
+@njit(cache=True)
+def past_event(s, p, ocv, control, j, leak, constant):
+    """How far the state is past the nearest event, in V or mA cm-2 (positive: behind it); sets current and voltage."""
+    cond = conditions(s, p)
+    if not constant:
+        j, _ = demanded(s, p, ocv, cond, control, leak, 0.0)
+    v, _ = voltage_after(s, p, ocv, cond, j, 0.0)
+    s[S.current] = j + leak
+    s[S.voltage] = v
+    if control[0] == VOLTAGE:
+        if not constant:
+            return control[5] - abs(s[S.current])
+        return v - control[1] if j > 0.0 else control[1] - v
+    past = -1.0
+    if s[S.current] <= 0.0:
+        past = control[2] - v
+    if s[S.current] >= 0.0:
+        past = max(past, v - control[3])
+    return past
 
 
 @njit(cache=True)
@@ -446,85 +526,74 @@ def advance(s, p, ocv, control, duration, ambient_k, saved, result):
     s: state row, changed in place. p: parameter row. ocv: table in V. control: kind, value (mA cm-2, V or mW cm-2),
     v_min, v_max, i_max, i_stop (mA cm-2). saved: scratch row. result: elapsed s, event code; both written.
     """
-    kind = int(control[0])
-    v_min = control[2]
-    v_max = control[3]
     elapsed = 0.0
     event = NONE
-    while event == NONE:
+    while True:
         leak = 1e3 * p[P.short_s_cm2] * s[S.voltage]
-        if kind == CURRENT:
-            j = control[1] - leak
-            limited = False
+        if control[0] == CURRENT and control[1] == s[S.current]:  # as before: the voltage is known
+            cond = (0.0, 0.0, 0.0, 0.0)
+            j, constant, v = control[1] - leak, True, s[S.voltage]
         else:
-            j = solve_current(s, p, ocv, kind, control[1], control[4] + abs(leak), 0.0)
-            limited = abs(j) >= control[4] + abs(leak)
-        v = voltage_after(s, p, ocv, j, 0.0)
-        s[S.current] = j + leak
-        s[S.voltage] = v
-        # events at once
-        event = crossed(v, s[S.current], v_min, v_max)
-        if event != NONE:
-            break
-        if kind == VOLTAGE and abs(j + leak) <= control[5]:
-            event = I_MIN
-            break
+            cond = conditions(s, p)
+            j, constant = demanded(s, p, ocv, cond, control, leak, 0.0)
+            v, _ = voltage_after(s, p, ocv, cond, j, 0.0)
+            s[S.current] = j + leak
+            s[S.voltage] = v
+        event = reached(v, s[S.current], control)
         left = duration - elapsed
-        if left <= 0.0:
+        if event != NONE or left <= 0.0:
             break
         h, end = longest_sub_step(s, p, j)
         if h < LEAST_S and end != NONE:
             event = end
             break
         h = min(h, left)
-        if kind != CURRENT and not limited:
+        if not constant:
             h = min(h, 60.0)
-            j = solve_current(s, p, ocv, kind, control[1], control[4] + abs(leak), 0.5 * h)
+            if control[0] == VOLTAGE:  # implicit midpoint: the current that holds the voltage half-way
+                j, _ = demanded(s, p, ocv, cond, control, leak, 0.5 * h)
         for i in range(STATE_ROW):
             saved[i] = s[i]
-        elapsed += attempt(s, p, ocv, control, kind, j, leak, limited, h, ambient_k, saved)
+        elapsed += attempt(s, p, ocv, control, j, v, leak, constant, h, ambient_k, saved)
     result[0] = elapsed
     result[1] = event
 
 
 @njit(cache=True)
-def past_event(s, p, ocv, control, kind, j, leak, limited):
-    """How far the state is past the nearest event in V (or mA cm-2): positive means an event lies behind."""
-    if kind == VOLTAGE and not limited:
-        return control[5] - abs(solve_current(s, p, ocv, kind, control[1], control[4] + abs(leak), 0.0) + leak)
-    v = voltage_after(s, p, ocv, j, 0.0)
-    past = -1.0
-    if j + leak <= 0.0:
-        past = control[2] - v
-    if j + leak >= 0.0:
-        past = max(past, v - control[3])
-    if limited and kind == VOLTAGE:
-        past = max(past, v - control[1] if j > 0.0 else control[1] - v)
-    return past
+def reached(v, current, control):
+    """Event that holds at this terminal voltage and current."""
+    if control[0] == VOLTAGE:
+        return I_MIN if abs(current) <= control[5] else NONE
+    if current <= 0.0 and v <= control[2]:
+        return V_MIN
+    if current >= 0.0 and v >= control[3]:
+        return V_MAX
+    return NONE
 
 
 @njit(cache=True)
-def attempt(s, p, ocv, control, kind, j, leak, limited, h, ambient_k, saved):
-    """One sub-step of h s, cut at the first event inside it; returns the seconds that passed."""
-    sub_step(s, p, ocv, j, h, ambient_k)
-    f_high = past_event(s, p, ocv, control, kind, j, leak, limited)
+def attempt(s, p, ocv, control, j, v, leak, constant, h, ambient_k, saved):
+    """One sub-step of h s, cut at the first event inside it (false position, bisection where that stalls); returns the
+    seconds that passed. The state ends on the far side of the event, so that asking again reports it at once."""
+    sub_step(s, p, ocv, j, v, h, ambient_k)
+    f_high = past_event(s, p, ocv, control, j, leak, constant)
     if f_high < 0.0:
         return h
     low = 0.0
     high = h
-    f_low = past_event(saved, p, ocv, control, kind, j, leak, limited)
+    f_low = past_event(saved, p, ocv, control, j, leak, constant)
     side = 0
     for _ in range(60):
         if high - low < 1e-9 * h or f_high < 1e-9:
             break
         t = low - f_low * (high - low) / (f_high - f_low) if f_low < 0.0 else 0.5 * (low + high)
-        if not low < t < high or side > 2 or side < -2:
+        if not low < t < high or abs(side) > 1:
             t = 0.5 * (low + high)
             side = 0
         for i in range(STATE_ROW):
             s[i] = saved[i]
-        sub_step(s, p, ocv, j, t, ambient_k)
-        f = past_event(s, p, ocv, control, kind, j, leak, limited)
+        sub_step(s, p, ocv, j, v, t, ambient_k)
+        f = past_event(s, p, ocv, control, j, leak, constant)
         if f >= 0.0:
             high, f_high = t, f
             side = max(side, 0) + 1
@@ -533,7 +602,8 @@ def attempt(s, p, ocv, control, kind, j, leak, limited, h, ambient_k, saved):
             side = min(side, 0) - 1
     for i in range(STATE_ROW):
         s[i] = saved[i]
-    sub_step(s, p, ocv, j, high, ambient_k)
+    sub_step(s, p, ocv, j, v, high, ambient_k)
+    past_event(s, p, ocv, control, j, leak, constant)
     return high
 
 

@@ -11,7 +11,7 @@ GAPS = 10  # gap classes; class GAPS holds what this stripping has isolated and 
 LARGEST_GAP_UM = 10.0
 
 NAMES = tuple(row[0] for row in ROWS)
-DERIVED = ("pressure_factor", "sub_step_mah_cm2", "sub_step_s")
+DERIVED = ("pressure_factor", "sand_ma_cm2", "sub_step_mah_cm2", "sub_step_s")
 P = namedtuple("P", NAMES + DERIVED)(*range(len(NAMES) + len(DERIVED)))  # type: ignore[misc]
 GAP_EDGE = len(P)  # GAPS + 1 edges in um
 GAP_WEIGHT = GAP_EDGE + GAPS + 1  # GAPS shares, sum 1
@@ -31,6 +31,7 @@ _STATE = (
     "roughness",  # isolation factor of fresh, from how it was plated
     "stripped",  # charge stripped since, mAh cm-2
     "onset",  # 0 … 1, how far filament motion has started
+    "above_s",  # seconds of plating above the limiting current
     "bare_h",  # hours that residual SEI has been dissolving since the last plating
     # cathode
     "sites",  # mAh cm-2

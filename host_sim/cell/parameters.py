@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from host_sim.cell import cathode as cathodes
+from host_sim.cell.kernel import FARADAY
 from host_sim.cell.layout import GAP_EDGE, GAP_WEIGHT, GAPS, LARGEST_GAP_UM, NAMES, PARAMETER_ROW, P
 from host_sim.cell.table import ROWS, SETS, WORLDS
 from host_sim.errors import InputError
@@ -53,8 +54,8 @@ class Parameters:
         return self.values[_known(name)[0]]
 
     def replace(self, cathode: str | None = None, accuracy: float | None = None, by: str = "caller", **values):
-        """A copy with other values (name=value) or another cathode. Raises InputError for an unknown name, NaN, or a value
-        out of range."""
+        """A copy with other values (name=value) or another cathode. Raises InputError for an unknown name, NaN, or a
+        value out of range."""
         for name, value in values.items():
             _check(name, value)
         if cathode is not None:
@@ -75,6 +76,8 @@ class Parameters:
         v = self.values
         ratio = math.log(v["stack_pressure_mpa"] / v["pressure_optimum_mpa"])
         row[P.pressure_factor] = 1.0 + v["pressure_curvature"] * ratio**2
+        drift = (1.0 - v["cation_transference"]) * v["separator_um"] * 1e-4
+        row[P.sand_ma_cm2] = 2.0 * FARADAY * v["salt_molar"] * v["salt_diffusivity_cm2_s"] / drift  # Moh25 eq 4
         row[P.sub_step_mah_cm2] = 0.08 * self.accuracy
         row[P.sub_step_s] = 900.0 * self.accuracy
         edges, weights = gap_classes(v["gap_median_um"], v["gap_sigma"], v["gap_min_um"])
@@ -84,8 +87,8 @@ class Parameters:
 
 
 def gap_classes(median_um, sigma, least_um):
-    """Log-spaced class edges (GAPS + 1,) in um and the share (GAPS,) of a log-normal gap distribution in each; what lies
-    outside is counted to the first and last class."""
+    """Log-spaced class edges (GAPS + 1,) in um and the share (GAPS,) of a log-normal gap distribution in each; what
+    lies outside is counted to the first and last class."""
     edges = np.geomspace(least_um, LARGEST_GAP_UM, GAPS + 1)
     below = np.array([0.5 * math.erfc(-math.log(edge / median_um) / (sigma * math.sqrt(2.0))) for edge in edges])
     below[0], below[-1] = 0.0, 1.0
