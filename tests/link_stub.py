@@ -1,0 +1,81 @@
+"""A board that is nothing but a link: controller with the members that docs/interfaces.md names, and both ends of a wire."""
+
+from relith.inventory import Estimate
+from relith.link import Link
+from relith.readings import Outputs, Readings
+
+
+class Controller:
+    """Keeps what it was told; `says` is the reason it answers commands with, 0 for yes."""
+
+    def __init__(self, cells=1):
+        self.boots = 7
+        self.link_key = b"key"
+        self.readings = Readings(cells, 1)
+        self.outputs = Outputs()
+        self.estimates = [Estimate() for _ in range(cells)]
+        for k, estimate in enumerate(self.estimates):
+            estimate.cell_index = k
+        self.says = 0
+        self.commands = []
+        self.profiles = []
+        self.records = {2: bytes(range(200)), 4: b'{"profile": 1}', 5: b"field min_uv is too low"}
+
+    def command(self, code, a, b):
+        self.commands.append((code, a, b))
+        return self.says
+
+    def profile_commit(self, data):
+        self.profiles.append(bytes(data))
+        return self.says
+
+    def record(self, area):
+        return self.records.get(area)
+
+
+class Board:
+    """The link between its two ends: `arriving` is what the board will read, `left` what it has written."""
+
+    def __init__(self, controller=None, rig=False):
+        self.bms = controller or Controller()
+        self.link = Link(self)
+        if rig:
+            self.link.readings = self.bms.readings
+        self.arriving = []
+        self.left = bytearray()
+
+    def read(self):
+        """The stream, as the board sees it."""
+        return self.arriving.pop(0) if self.arriving else None
+
+    def write(self, data):
+        self.left += data
+
+    def tick(self, step_ms=100):
+        self.bms.readings.now_ms = (self.bms.readings.now_ms + step_ms) & (2**30 - 1)
+        self.link.poll(self.bms)
+        self.link.send(self.bms)
+
+    def drain(self):
+        """What the board has sent since the last call."""
+        data = bytes(self.left)
+        self.left.clear()
+        return data
+
+
+class HostPort:
+    """The host's end: reading it lets the board do a tick (a rig build: take what arrived and tick when it has readings)."""
+
+    def __init__(self, board):
+        self.board = board
+
+    def write(self, data):
+        self.board.arriving.append(bytes(data))
+
+    def read(self):
+        board = self.board
+        if board.link.readings is None:
+            board.tick()
+        elif board.link.inject(board.bms):
+            board.link.send(board.bms)
+        return board.drain()
