@@ -188,7 +188,7 @@ class Inventory:
     def _drop_uv(self, rate_permille, h):
         """Voltage that the current takes at this rate, from the measured resistance or the profile's."""
         micro_ohm = h.resistance_uohm or self.profile.resistance_uohm
-        return self.profile.one_c_ua // 1000 * rate_permille * micro_ohm // 1000000
+        return self.profile.one_c_ua * rate_permille * micro_ohm // 1000000000
 
     def _anchor_ocv(self, uv):
         content, slope = content_ppm(self.profile, uv)

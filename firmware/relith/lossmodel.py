@@ -20,6 +20,11 @@ def table(xs, ys, x):
     return ys[-1]
 
 
+def one_minus_exp(x):
+    """1 - exp(-x), both per mille."""
+    return table((0, 125, 250, 500, 1000, 1500, 2000, 3000, 5000), (0, 118, 221, 393, 632, 777, 865, 950, 993), x)
+
+
 def content_ppm(profile, uv):
     """(cathode lithium in ppm of the cathode's swing, slope in µV per 1 000 000 ppm, positive) at the rested voltage `uv`.
 
@@ -64,9 +69,15 @@ def corrosion_ppb(profile, active_ppb, rest_s, temp_cdegc):
 
 
 def pulse_share_ppm(profile, rate_permille, length_s):
-    """Expected share of the isolated lithium that stripping at `rate_permille` for `length_s` reconnects (Liu21)."""
-    share = table(profile.pulse_rate_permille, profile.pulse_recover_permille, rate_permille) * 1000
-    return share * table(profile.pulse_len_s, profile.pulse_len_factor_permille, length_s) // 1000
+    """Expected share of the isolated lithium that stripping at `rate_permille` for `length_s` reconnects (Liu21).
+
+    Filaments move at a speed that grows with the rate, and slower as what stands beneath them is stripped: they come as far as in
+    speed * (E/rate) * (1 - exp(-rate * t / E)) seconds at the reference rate, E = pulse_early_ppm.
+    """
+    speed = table(profile.pulse_rate_permille, profile.pulse_speed_permille, rate_permille)
+    fade_s = max(1, profile.pulse_early_ppm * 3600 // max(1, rate_permille) // 1000)
+    way_s = speed * fade_s // 1000 * one_minus_exp(length_s * 1000 // fade_s) // 1000
+    return table(profile.pulse_way_s, profile.pulse_share_permille, way_s) * 1000
 
 
 def early_share_ppm(profile, h):

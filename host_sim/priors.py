@@ -1,0 +1,134 @@
+"""Profile priors from a parameter set: what a maker of cells would measure on the mean cell, in the profile's fields.
+
+Each figure is measured on the simulated cell of the `redealt` world as a laboratory would measure it: one cycle more from a saved
+state, one condition changed at a time. Spreads are handed over, not measured.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from host_sim.cell import Control
+from host_sim.cell.cathode import ocv
+from host_sim.cell.kernel import drift_um_per_h
+from host_sim.half_cycles import AREA_CM2, SensorClass
+
+CONTENT_POINTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.965, 0.98, 0.99, 0.995, 1.0)
+PLATE_RATES = (0.15, 0.3, 0.6, 1.0, 2.0)
+STRIP_RATES = (0.05, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
+DEPTHS = (0.1, 0.25, 0.5, 1.0)
+TEMPS_DEGC = (-10.0, 0.0, 10.0, 25.0, 35.0, 45.0)
+PULSE_RATES = (0.1, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+PULSE_REFERENCE = 1.0
+PULSE_S = (15, 30, 60, 90, 120, 180, 240, 480, 1200, 3600)
+
+
+def measured_priors(lives, reference=0.3, cycles=12):
+    """Loss and recovery priors of `lives` (one mean cell, as built): dict of profile fields.
+
+    `reference`: rate of 1C of charge and discharge for the base figures; `cycles`: age at which recovery is measured.
+    """
+    for _ in range(3):
+        lives.charge(reference)
+        lives.discharge([(reference, 99.0)])
+    empty = lives.cells.state()
+
+    def cycle(plate=reference, strip=reference, depth=9.0, degc=25.0, pulse=(0.0, 0)):
+        """Shares isolated of stripped and bound of plated, and reconnected of what was isolated before."""
+        c = lives.cells
+        c.restore(empty)
+        lives.ambient_degc[:] = degc
+        sei, plated = c.total("sei"), c.total("plated")
+        lives.charge(plate, depth)
+        isolated, stripped, back, dead = c.total("isolated"), c.total("stripped"), c.total("reconnected"), c.isolated_mah_cm2
+        lives.discharge([(strip, 99.0)], depth, np.array([pulse[0]]), np.array([pulse[1]]))
+        lives.ambient_degc[:] = 25.0
+        return (
+            float((c.total("isolated") - isolated)[0] / (c.total("stripped") - stripped)[0]),
+            float((c.total("sei") - sei)[0] / (c.total("plated") - plated)[0]),
+            float((c.total("reconnected") - back)[0] / dead[0]),
+        )
+
+    base, sei, _ = cycle()
+
+    def factors(name, points):
+        return [round(1000 * cycle(**{name: point})[0] / base) for point in points]
+
+    fields = {
+        "loss_isolated_ppm": round(base * 1e6),
+        "loss_sei_ppm": round(sei * 1e6),
+        "loss_plate_rate_permille": _permille(PLATE_RATES),
+        "loss_plate_factor_permille": factors("plate", PLATE_RATES),
+        "loss_strip_rate_permille": _permille(STRIP_RATES),
+        "loss_strip_factor_permille": factors("strip", STRIP_RATES),
+        "loss_depth_permille": _permille(DEPTHS),
+        "loss_depth_factor_permille": factors("depth", DEPTHS[:-1]) + [1000],
+        "loss_temp_cdegc": [round(t * 100) for t in TEMPS_DEGC],
+        "loss_temp_factor_permille": factors("degc", TEMPS_DEGC),
+    }
+    lives.cells.restore(empty)
+    for _ in range(cycles):
+        lives.charge(reference)
+        lives.discharge([(reference, 99.0)])
+    empty = lives.cells.state()
+    slow = cycle(strip=0.05)[2]
+    shares = [max(0.0, cycle(strip=0.05, pulse=(PULSE_REFERENCE, seconds))[2] - slow) for seconds in PULSE_S]
+    ma_cm2 = lives.nominal * np.array(PULSE_RATES)
+    speed = np.array([drift_um_per_h(lives.cells._p[0], j, 1.0) for j in ma_cm2])
+    early = lives.cells.parameters[0].value("early_mah_cm2") / lives.nominal
+    fade_s = early / PULSE_REFERENCE * 3600.0
+    fields |= {
+        "pulse_rate_permille": _permille(PULSE_RATES),
+        "pulse_speed_permille": _permille(speed / speed[PULSE_RATES.index(PULSE_REFERENCE)]),
+        "pulse_early_ppm": round(1e6 * early),
+        "pulse_way_s": [0] + [round(fade_s * -np.expm1(-seconds / fade_s)) for seconds in PULSE_S],
+        "pulse_share_permille": [0, *_permille(shares)],
+    }
+    lives.cells.restore(empty)
+    lives.charge(reference)
+    c = lives.cells
+    corroded, fresh = c.total("corroded"), c.cathode_sites_mah_cm2 - c.cathode_mah_cm2
+    lives._advance(Control.rest(), 86400.0)
+    fields["corrosion_ppm_per_day"] = round(1e6 * float((c.total("corroded") - corroded)[0] / fresh[0]))
+    return fields
+
+
+def _permille(values):
+    return [int(round(1000 * value)) for value in values]
+
+
+def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
+    """The profile of a class of cells: `parameters` its mean, `lives` one mean cell as built, `spreads` 1 sigma fields.
+
+    Returns a namespace with the fields that estimator and scheduler read (docs/interfaces.md).
+    """
+    low, high = lives._swing
+    table_uv = [round(1e6 * float(ocv(parameters.cathode, low + part * (high - low)))) for part in CONTENT_POINTS]
+    built = lives.truth()
+    lithium = float((built.cathode + built.active)[0]) + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+    measured = measured_priors(lives)
+    swing = float(lives.truth().swing[0])
+    sites = float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+    fields = {
+        "nominal_capacity_uah": round(lives.nominal * AREA_CM2 * 1e3),
+        "one_c_ua": round(lives.nominal * AREA_CM2 * 1e3),
+        "min_uv": round(lives.v_min * 1e6),
+        "max_uv": round(lives.v_max * 1e6),
+        "taper_permille": round(1e3 * lives.taper_a / lives.one_c_a),
+        "ocv_content_ppm": [round(1e6 * part) for part in CONTENT_POINTS],
+        "ocv_uv": table_uv,
+        "cathode_capacity_ppm": round(1e6 * swing),
+        "cathode_fade_ppm": round(1e6 * parameters.value("cathode_fade") * (high - low)),
+        "reservoir_ppm": round(1e6 * (lithium - low * sites - swing)),
+        "resistance_uohm": int(lives.records[0].resistance_uohm),
+        "voltage_sigma_uv": round(1e6 * (sensors.voltage_v**2 + sensors.voltage_noise_v**2) ** 0.5),
+        "offset_sigma_ppm_per_h": round(1e6 * sensors.offset),
+        "gain_sigma_ppm": round(1e6 * sensors.gain),
+        "rest_recover_permille": round(1000 * parameters.value("barrier_share")),
+        "rest_tau_s": round(3600 * parameters.value("barrier_tau_h")),
+        "rest_local_permille": round(1000 * parameters.value("local_stripping")),
+    }
+    return SimpleNamespace(**{**fields, **measured, **spreads, **changes})
+
