@@ -1,0 +1,422 @@
+"""Plays a protocol on the simulated cell, without firmware: `run(cell, protocol, cycles) -> Solution`.
+
+The player is compiled and stands on the cell's own kernel, which ends a step *at* its event; Python is met once per
+cycle. One cell here and the same cell in a fleet go through the same function, hence the same bits. All that the player
+knows about where it stands is one array (`POS`), so a run may stop anywhere and go on.
+"""
+
+import math
+import re
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from host_sim.cell import Cell, Control, Parameters, kernel
+from host_sim.cell import cathode as cathodes
+from host_sim.cell.layout import CATHODE_EMPTY, CATHODE_FULL, CURRENT, DEAD, DEPLETED, GAPS, NONE, P, S
+from host_sim.errors import InputError
+from host_sim.protocol import cycles_of
+from host_sim.solution import COLUMNS, COUNTED, Rows, Solution
+from host_sim.version import version
+
+ZERO_DEGC_K = 273.15
+LONGEST_STEP_S = 2000 * 3600.0  # a step that says no time and has not ended by then never will
+PULSE_S = 600.0  # a discharge of at most so long, right before a slower one, counts as an activation pulse
+EMPTY_SHARE = 0.01  # a discharge that delivers less of the cathode's sites than this, before any charge: an empty cell
+BELOW_OCV_V = 0.5  # polarisation may carry a discharge cut-off this far below the OCV curve
+
+# one step as the player reads it: the kernel's six control numbers, then
+STEP = ("kind", "value", "v_min", "v_max", "i_max", "i_stop", "duration_s", "ambient_k", "direction", "pulse")
+T = namedtuple("T", STEP)(*range(len(STEP)))
+_POS = (
+    "time_s",
+    "cycle",  # whole cycles played
+    "step",  # index within the cycle
+    "begun",  # 1: this step's first instant is behind
+    "elapsed_s",  # within the step
+    "step_mah_cm2",  # charge passed within the step, signed
+    "charged_mah_cm2",  # charge put in since the last cycle that ended discharged
+    "last_sign",  # of the last current that flowed
+    "previous_v",
+    "charge_ah",  # totals, never reset
+    "discharge_ah",
+    "charge_wh",
+    "discharge_wh",
+    "cycle_charge_ah",  # the same four within the cycle
+    "cycle_discharge_ah",
+    "cycle_charge_wh",
+    "cycle_discharge_wh",
+    "least_active",
+    "highest_k",
+    "pulses",
+    "discharged_rest_s",
+)
+POS = namedtuple("POS", _POS)(*range(len(_POS)))
+
+CYCLE_DONE, ROWS_FULL, CELL_EMPTY, NOT_REACHED, ENDLESS = range(5)
+
+
+@njit(cache=True, nogil=True)
+def _row(s, pos, step, area_cm2, sign, out):
+    dead = 0.0
+    for k in range(GAPS + 1):
+        dead += s[DEAD + k]
+    out[0] = pos[POS.time_s]
+    out[1] = sign * s[S.voltage]
+    out[2] = s[S.current] * area_cm2 * 1e-3
+    out[3] = s[S.temperature_k] - ZERO_DEGC_K
+    out[4] = step[T.ambient_k] - ZERO_DEGC_K
+    out[5] = s[S.cathode]
+    out[6] = s[S.active]
+    out[7] = dead
+    out[8] = s[S.sei]
+    out[9] = pos[POS.charge_ah]
+    out[10] = pos[POS.discharge_ah]
+    out[11] = pos[POS.charge_wh]
+    out[12] = pos[POS.discharge_wh]
+    out[13] = pos[POS.cycle] + 1.0
+    out[14] = pos[POS.step] + 1.0
+
+
+@njit(cache=True, nogil=True)
+def _book(s, p, pos, step, seconds, moved_mah_cm2, area_cm2, sign):
+    """Charge, energy and extremes of one kernel step. Charge is the fluxes' own sum, so it is exact in a hold too."""
+    volts = 0.5 * (pos[POS.previous_v] + s[S.voltage])
+    moved = moved_mah_cm2 + 1e3 * p[P.short_s_cm2] * volts * seconds / 3600.0  # what a short takes passes the terminals
+    ah = moved * area_cm2 * 1e-3
+    wh = ah * volts * sign
+    if ah > 0.0:
+        pos[POS.charge_ah] += ah
+        pos[POS.charge_wh] += wh
+        pos[POS.cycle_charge_ah] += ah
+        pos[POS.cycle_charge_wh] += wh
+        pos[POS.charged_mah_cm2] += moved
+    elif ah < 0.0:
+        pos[POS.discharge_ah] -= ah
+        pos[POS.discharge_wh] -= wh
+        pos[POS.cycle_discharge_ah] -= ah
+        pos[POS.cycle_discharge_wh] -= wh
+    if step[T.kind] == CURRENT and step[T.value] == 0.0:
+        if pos[POS.last_sign] < 0.0 and s[S.cathode] > 0.5 * s[S.sites]:
+            pos[POS.discharged_rest_s] += seconds
+    else:
+        pos[POS.last_sign] = moved
+    pos[POS.step_mah_cm2] += moved
+    pos[POS.time_s] += seconds
+    pos[POS.elapsed_s] += seconds
+    pos[POS.previous_v] = s[S.voltage]
+    pos[POS.least_active] = min(pos[POS.least_active], s[S.active])
+    pos[POS.highest_k] = max(pos[POS.highest_k], s[S.temperature_k])
+
+
+@njit(cache=True, nogil=True)
+def _count(s, pos, area_cm2, out):
+    """The cycle's line of COUNTED, and a clean sheet for the next one."""
+    out[0] = pos[POS.time_s] / 3600.0
+    out[1] = pos[POS.cycle_charge_ah]
+    out[2] = pos[POS.cycle_discharge_ah]
+    out[3] = pos[POS.cycle_charge_wh]
+    out[4] = pos[POS.cycle_discharge_wh]
+    out[5] = s[S.cathode]
+    out[6] = s[S.active]
+    dead = 0.0
+    for k in range(GAPS + 1):
+        dead += s[DEAD + k]
+    out[7] = dead
+    out[8] = s[S.sei]
+    out[9] = pos[POS.least_active]
+    out[10] = pos[POS.highest_k] - ZERO_DEGC_K
+    out[11] = pos[POS.pulses]
+    out[12] = pos[POS.discharged_rest_s] / 3600.0
+    for k in range(POS.cycle_charge_ah, len(POS)):
+        pos[k] = 0.0
+    if pos[POS.last_sign] < 0.0:
+        pos[POS.charged_mah_cm2] = 0.0
+    pos[POS.least_active] = s[S.active]
+    pos[POS.highest_k] = s[S.temperature_k]
+    pos[POS.step] = 0.0
+    pos[POS.cycle] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _verdict(s, pos, step, event):
+    """Whether a step that is over was one that no cell can play; else NONE (0)."""
+    out_of_lithium = event in (DEPLETED, CATHODE_FULL, CATHODE_EMPTY)
+    if step[T.direction] < 0.0 and pos[POS.charged_mah_cm2] == 0.0:
+        if out_of_lithium and step[T.v_min] == -math.inf:
+            return CELL_EMPTY
+        if -pos[POS.step_mah_cm2] < EMPTY_SHARE * s[S.sites]:
+            return CELL_EMPTY
+    if step[T.direction] > 0.0 and out_of_lithium:
+        return NOT_REACHED
+    if step[T.direction] < 0.0 and event == CATHODE_FULL and step[T.v_min] > -math.inf:
+        return NOT_REACHED
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def play(s, p, ocv, steps, step_s, area_cm2, sign, pos, saved, result, rows, counted):
+    """Play steps[n, len(T)] from where `pos` stands to the end of the cycle. Returns (why it stopped, rows filled).
+
+    s, p, ocv: the cell's rows (host_sim.cell.layout), s changed in place. step_s: longest kernel step, and the time
+    between rows. sign: -1 shows a Cu-Li half cell's voltage as the copper's potential. rows[m, len(COLUMNS)]: filled;
+    m = 0 records nothing. counted[len(COUNTED)]: filled when the cycle is done.
+    """
+    filled = 0
+    while pos[POS.step] < steps.shape[0]:
+        step = steps[int(pos[POS.step])]
+        if rows.shape[0] > 0 and filled + 1 > rows.shape[0]:
+            return ROWS_FULL, filled
+        left = min(step_s, step[T.duration_s] - pos[POS.elapsed_s])
+        if pos[POS.begun] == 0.0:
+            left = 0.0  # the first instant: voltage under the new current, and ends that hold already
+        before = s[S.total_plated] - s[S.total_stripped]
+        kernel.advance(s, p, ocv, step, left, step[T.ambient_k], saved, result)
+        if pos[POS.begun] == 0.0:
+            pos[POS.previous_v] = s[S.voltage]
+            pos[POS.begun] = 1.0
+            pos[POS.pulses] += step[T.pulse]
+        moved = s[S.total_plated] - s[S.total_stripped] - before
+        _book(s, p, pos, step, result[0], moved, area_cm2, sign)
+        if rows.shape[0] > 0:
+            _row(s, pos, step, area_cm2, sign, rows[filled])
+            filled += 1
+        event = int(result[1])
+        late = pos[POS.elapsed_s] >= step[T.duration_s] * (1.0 - 1e-12)
+        if event == NONE and not late:
+            if pos[POS.elapsed_s] > LONGEST_STEP_S and step[T.duration_s] == math.inf:
+                return ENDLESS, filled
+            continue
+        if event != NONE:
+            verdict = _verdict(s, pos, step, event)
+            if verdict != 0:
+                return verdict, filled
+        pos[POS.step] += 1.0
+        pos[POS.begun] = 0.0
+        pos[POS.elapsed_s] = 0.0
+        pos[POS.step_mah_cm2] = 0.0
+    _count(s, pos, area_cm2, counted)
+    return CYCLE_DONE, filled
+
+
+class RunStopped(InputError):
+    """A protocol that this cell cannot play. The message is one sentence; `.solution` holds what was computed."""
+
+    def __init__(self, message, solution):
+        super().__init__(message)
+        self.solution = solution
+
+
+def one_c_ma_cm2(parameters):
+    """Current density of 1C."""
+    if "one_c_ma_cm2" in parameters.values:
+        return parameters.value("one_c_ma_cm2")
+    return 2.67 if parameters.electrolyte == "liu21-carbonate" else 0.85 * parameters.value("cathode_capacity_mah_cm2")
+
+
+def voltage_sign(parameters):
+    """-1 for a Cu-Li half cell: people write and plot the copper's potential against lithium, 1 V when stripped."""
+    return -1.0 if parameters.cathode == "lithium" else 1.0
+
+
+def encode(cycle, parameters, area_cm2, ambient_degc, where="cycle 1"):
+    """steps[n, len(T)] of one cycle of Steps, for `play`. Raises InputError for a voltage out of reach."""
+    sign = voltage_sign(parameters)
+    one_c = one_c_ma_cm2(parameters)
+    out = np.zeros((len(cycle), len(T)))
+    for k, step in enumerate(cycle):
+        place = f"{where} step {k + 1} '{step.text}'"
+        if sign < 0 and (step.quantity == "c_rate" or (step.until_current or ("", 0))[0] == "c_rate"):
+            raise InputError(f"{place}: a Cu-Li half cell has no C-rate, give the current in mA/cm2")
+        _check_voltages(place, step, parameters, sign)
+        duration_s = math.inf if step.duration_s is None else step.duration_s
+        limits = {}
+        if step.until_v is not None:
+            limits = {"v_max" if step.direction > 0 else "v_min": sign * step.until_v}
+        if step.quantity == "rest":
+            control = Control.rest()
+        elif step.quantity == "voltage_v":
+            stop_a = -1.0 if step.until_current is None else step.current_a(area_cm2, one_c, step.until_current)
+            control = Control.voltage(sign * step.value, i_stop_a=stop_a)
+        elif step.quantity == "power_w":
+            control = Control.power(step.direction * step.value, **limits)
+        else:
+            current_a = step.current_a(area_cm2, one_c)
+            if step.until_charge is not None:
+                unit, amount = step.until_charge
+                charge_ah = amount * (area_cm2 / 1e3 if unit == "areal_mah_cm2" else 1.0)
+                duration_s = min(duration_s, charge_ah / current_a * 3600.0)
+            control = Control.current(step.direction * current_a, **limits)
+        ambient = ambient_degc if step.temperature_degc is None else step.temperature_degc
+        if not -120.0 < ambient < 220.0:
+            raise InputError(f"{place}: {ambient:g} degC, allowed is -120 to 220")
+        out[k, :6] = control.row(area_cm2)
+        out[k, 6:] = duration_s, ambient + ZERO_DEGC_K, step.direction, 0.0
+    for k in range(len(cycle) - 1):  # a short discharge right before a slower one
+        brief = out[k, T.direction] == out[k + 1, T.direction] == -1 and out[k, T.duration_s] <= PULSE_S
+        out[k, T.pulse] = brief and out[k, T.value] < out[k + 1, T.value]
+    return out
+
+
+def _check_voltages(place, step, parameters, sign):
+    volts = step.value if step.quantity == "voltage_v" else step.until_v
+    if volts is None:
+        return
+    curve = cathodes.table(parameters.cathode)
+    low, high, name = float(curve.min()) - BELOW_OCV_V, float(curve.max()), f"the OCV curve of {parameters.cathode}"
+    if sign < 0:
+        low, high, name = -1.0, 2.0, "a copper electrode against lithium"
+    if not low <= volts <= high:
+        raise InputError(f"{place}: {volts:g} V cannot be reached, {name} allows {low:.3g} to {high:.4g} V")
+
+
+def _fraction(termination):
+    """0.8 of '80% capacity'; 0 of None."""
+    if termination is None:
+        return 0.0
+    match = re.fullmatch(r"\s*(\d+\.?\d*)\s*%\s*capacity\s*", str(termination))
+    if not match or not 0 < float(match[1]) <= 100:
+        raise InputError(f"termination {termination!r}: must be such as '80% capacity', from above 0 to 100")
+    return float(match[1]) / 100
+
+
+def run(
+    cell,
+    protocol,
+    cycles=None,
+    *,
+    step_s=60.0,
+    ambient_degc=None,
+    termination=None,
+    max_rows=200_000,
+    keep_every=1,
+    progress=None,
+):
+    """Play `protocol` on `cell` (a host_sim.cell.Cell, moved on in place) and return a Solution.
+
+    protocol: see host_sim.protocol; it is begun anew until `cycles` cycles are played (default: once through).
+    step_s: longest step, and time between rows, 0.001 ... 3600 s. termination: such as "80% capacity", of the first
+    cycle's discharge. max_rows: rows kept at most (None: all), see host_sim.solution.Rows; keep_every: rows of every
+    n-th cycle only. progress: called as progress(cycles done, cycles) after each cycle.
+    Raises InputError for a protocol that is wrong in itself, RunStopped (with .solution) for one that this cell cannot
+    play on. An interrupt carries .solution too.
+    """
+    played = cycles_of(protocol)
+    cycles = len(played) if cycles is None else cycles
+    for name, value, low, high in (("cycles", cycles, 1, 10**7), ("keep_every", keep_every, 1, 10**7)):
+        if not isinstance(value, int) or not low <= value <= high:
+            raise InputError(f"{name} is {value!r}, allowed is a whole number {low} to {high}")
+    if not 1e-3 <= step_s <= 3600:
+        raise InputError(f"step_s is {step_s!r}, allowed is 0.001 to 3600")
+    parameters = cell.parameters
+    about = {
+        "version": version(),
+        "parameter_set": parameters.electrolyte,
+        "world": parameters.world,
+        "parameters": {
+            "cathode": parameters.cathode,
+            "values": parameters.values,
+            "changed_by": parameters.changed_by,
+            "accuracy": parameters.accuracy,
+        },
+        "area_cm2": cell.area_cm2,
+        "seed": None,  # nothing here is random
+        "protocol": [[step.text for step in cycle] for cycle in played],
+        "cycles": cycles,
+        "step_s": float(step_s),
+        "ambient_degc": float(cell._ambient_k - ZERO_DEGC_K if ambient_degc is None else ambient_degc),
+        "termination": termination,
+    }
+    pos = np.zeros(len(POS))
+    pos[POS.last_sign] = -1.0
+    pos[POS.least_active], pos[POS.highest_k] = cell._s[S.active], cell._s[S.temperature_k]
+    lost = cell.isolated_mah_cm2 + cell.sei_mah_cm2
+    solution = Solution(about, Rows(max_rows, keep_every), np.empty((0, len(COUNTED))), lost, {"pos": pos})
+    return _play_on(cell, solution, progress)
+
+
+def resume(solution, cycles=None, progress=None):
+    """Go on with a Solution (returned, loaded, or out of an exception) to `cycles` cycles in all, with the same bits as
+    if it had never stopped. Returns a new Solution."""
+    about = dict(solution.about)
+    if "cell" not in solution.state:
+        raise InputError("resume: this solution has no saved cell state")
+    if about["version"] != version():
+        raise InputError(f"resume: this solution is from version {about['version']}, this is {version()}; run it anew")
+    about["cycles"] = about["cycles"] if cycles is None else cycles
+    about.pop("stopped", None)
+    parameters = Parameters(about["parameter_set"], about["world"], **about["parameters"])
+    cell = Cell(parameters, about["area_cm2"], about["ambient_degc"])
+    cell.restore(solution.state["cell"])
+    cell._row[:] = solution.state["row"]
+    rows = Rows(solution.recorded.max_rows, solution.recorded.keep_every)
+    rows.blocks = dict(solution.recorded.blocks)
+    state = {"pos": solution.state["pos"].copy()}
+    return _play_on(cell, Solution(about, rows, solution.counted, solution.initial_lost_mah_cm2, state), progress)
+
+
+def _play_on(cell, solution, progress):
+    about, pos = solution.about, solution.state["pos"]
+    parameters, area_cm2, step_s = cell.parameters, cell.area_cm2, about["step_s"]
+    played = cycles_of([tuple(cycle) for cycle in about["protocol"]])
+    encoded = {}
+    for k, cycle in enumerate(played):  # repeated cycles are encoded once
+        if cycle not in encoded:
+            encoded[cycle] = encode(cycle, parameters, area_cm2, about["ambient_degc"], f"cycle {k + 1}")
+    sign, least = voltage_sign(parameters), _fraction(about["termination"])
+    buffer, line, saved, result = np.empty((4096, len(COLUMNS))), np.empty(len(COUNTED)), cell._saved, cell._result
+    lines = list(solution.counted)
+
+    def finish(stopped=None):
+        solution.counted = np.array(lines).reshape(len(lines), len(COUNTED))
+        solution.state = {"cell": cell.state(), "row": cell._row.copy(), "pos": pos.copy()}
+        if stopped:
+            about["stopped"] = stopped
+        return solution
+
+    try:
+        while len(lines) < about["cycles"]:
+            number = len(lines) + 1
+            cycle = played[(number - 1) % len(played)]
+            code, filled = play(
+                cell._s,
+                cell._row,
+                cell._batch._ocv,
+                encoded[cycle],
+                step_s,
+                area_cm2,
+                sign,
+                pos,
+                saved,
+                result,
+                buffer,
+                line,
+            )
+            solution.recorded.add(number, buffer[:filled].copy())
+            if code > ROWS_FULL:
+                stopped = _sentence(code, number, cycle, pos, cell, sign)
+                raise RunStopped(stopped, finish(stopped))
+            if code != CYCLE_DONE:
+                continue
+            lines.append(line.copy())
+            if progress is not None:
+                progress(number, about["cycles"])
+            if least and line[2] < least * lines[0][2]:
+                break
+    except KeyboardInterrupt as interrupt:
+        interrupt.solution = finish(f"interrupted in cycle {len(lines) + 1}")
+        raise
+    return finish()
+
+
+def _sentence(code, number, cycle, pos, cell, sign):
+    step = cycle[int(pos[POS.step])]
+    begin = f"cycle {number} step {int(pos[POS.step]) + 1} '{step.text}'"
+    after = f"after {pos[POS.elapsed_s] / 3600:.3g} h at {sign * cell.voltage_v:.3f} V"
+    if code == CELL_EMPTY:
+        return f"{begin}: the cell is empty ({after} nothing is left to discharge), charge it first"
+    if code == NOT_REACHED:
+        why = "the cathode is full" if step.direction < 0 else "the cathode is empty of lithium"
+        return f"{begin}: its end is never reached, {after} {why}"
+    return f"{begin}: has not ended {after}, add 'or for …'"

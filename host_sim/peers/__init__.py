@@ -1,0 +1,1 @@
+"""Other people's cells and tools, for comparison and as alternative plants. Optional extra `bench`."""
