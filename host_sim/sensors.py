@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class Fault:
     magnitude: float
     held: float | None = None
     since_ms: int = 0
+    line: deque = field(default_factory=deque)  # delayed: (tick, value, sampled) on their way
 
 
 class SensorModel:
@@ -224,7 +225,10 @@ class SensorModel:
             fault.held += (value - fault.held) * -math.expm1(-elapsed_s / max(fault.magnitude, 1e-3))
             return int(fault.held), sampled_ms, ok
         if verb == "delayed":
-            return value, (sampled_ms - int(fault.magnitude)) & (TICKS_PERIOD_MS - 1), ok
+            fault.line.append((now_ms, value, sampled_ms))
+            while len(fault.line) > 1 and fault.line[1][0] <= now_ms - fault.magnitude:
+                fault.line.popleft()
+            return fault.line[0][1], fault.line[0][2], ok
         away = self._rng.random() < fault.magnitude  # intermittent
         return (0 if away else value), sampled_ms, (0 if away else ok)
 

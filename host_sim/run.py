@@ -1,0 +1,260 @@
+"""`make run`, the main job: one cell's life under each policy, side by side, to 80 % of its initial capacity.
+
+Leaves report.html, summary.json, CSV tables and one BDF file per policy in one folder, which appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import multiprocessing
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from host_sim.cell import SETS, WORLDS
+from host_sim.cli import Parser
+from host_sim.errors import InputError
+from host_sim.firmware import POLICIES, check, warm_up
+from host_sim.formats import bdf
+from host_sim.life import Life, Setup, live
+from host_sim.report import life_page
+from host_sim.report.page import plain_table
+from host_sim.uses import USES
+from host_sim.version import ROOT, version
+
+DEFAULT = ("none", "pulse", "rest", "adaptive")
+PROFILE = ROOT / "firmware" / "profiles" / "liu21_nmc532.json"
+SUMMARY = "summary.json"
+
+
+def parser() -> Parser:
+    """The options of `relith-sim run`."""
+    setup = Setup(profile=_shown(PROFILE))
+    p = Parser(prog="relith-sim run", description=__doc__.splitlines()[0])
+    p.add_argument("--profile", default=setup.profile, metavar="FILE", help="the firmware's profile (JSON)")
+    p.add_argument("--policies", default=",".join(DEFAULT), metavar="P,…", help=f"which of {', '.join(POLICIES)}")
+    p.add_argument("--area", type=float, default=setup.area_cm2, metavar="CM2", help="electrode area in cm²")
+    p.add_argument("--seed", type=int, default=setup.seed, help="of the sensors and the use")
+    p.add_argument("--cycles", type=int, default=setup.cap, metavar="N", help="stop a life here at the latest")
+    p.add_argument("--world", choices=WORLDS, default=setup.world, help="which of the laws that the data leave open")
+    p.add_argument("--electrolyte", choices=SETS, default=setup.electrolyte, help="the cell's parameter set")
+    p.add_argument("--use", choices=USES, default=setup.use, help="the world outside: charger, load and user")
+    p.add_argument("--temperature", type=float, default=setup.temperature_degc, metavar="DEGC", help="around the cell")
+    p.add_argument("--charge", type=float, default=setup.charge_ma_cm2, metavar="MA_CM2", help="charge current density")
+    p.add_argument(
+        "--discharge", type=float, default=setup.discharge_ma_cm2, metavar="MA_CM2", help="discharge current density"
+    )
+    p.add_argument(
+        "--hold-stop", type=float, default=setup.hold_stop_ma_cm2, metavar="MA_CM2", help="ends the voltage hold"
+    )
+    p.add_argument("--processes", type=int, default=2, help="lives run side by side")
+    p.add_argument("--out", default="build/run", metavar="FOLDER", help="replaced as a whole at the end")
+    return p
+
+
+def main(argv: list[str]) -> int:
+    """0 when every life came to its end; 1 when one did not (its line says why); 130 after an interrupt."""
+    a = parser().parse_args(argv)
+    policies = _policies(a.policies)
+    for name, value, low, high in (
+        ("area", a.area, 0.1, 1e5),
+        ("seed", a.seed, 0, 2**31),
+        ("cycles", a.cycles, 1, 100_000),
+        ("temperature", a.temperature, -20, 60),
+        ("charge", a.charge, 0.001, 20),
+        ("discharge", a.discharge, 0.001, 20),
+        ("hold-stop", a.hold_stop, 0.001, 20),
+        ("processes", a.processes, 1, 256),
+    ):
+        if not low <= value <= high:
+            raise InputError(f"relith-sim run: --{name} is {value:g}, allowed is {low:g} to {high:g}")
+    setup = Setup(a.profile, a.area, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
+                  a.charge, a.discharge, a.hold_stop)  # fmt: skip
+    for policy in policies:
+        check(setup, policy)
+    out = Path(a.out)
+    _refuse_folder(out)
+
+    lives, interrupted = live_all(policies, setup, a.processes)
+    write(out, lives, setup, interrupted)
+    print(plain_table(*life_page.table(lives)))
+    print(f"report: {out / 'report.html'}" + (" (PARTIAL: interrupted)" if interrupted else ""))
+    for life in lives:
+        if life.ended not in ("end of life", "cycle cap", "interrupted"):
+            print(f"{life.policy}: ended early, {life.ended}", file=sys.stderr)
+    print(line(lives))
+    if interrupted:
+        return 130
+    return int(any(life.ended not in ("end of life", "cycle cap") for life in lives))
+
+
+def line(lives: list[Life]) -> str:
+    """The last line on the screen: cycles to 80 % by policy; `>N` when N cycles were lived and it was not reached."""
+    return "relith.run: " + " ".join(f"{life.policy}={_cycles(life)}" for life in lives)
+
+
+def _cycles(life: Life):
+    reached = life.results["cycles_to_80"]
+    return reached if reached is not None else f">{life.results['cycles']}"
+
+
+def _policies(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in POLICIES or names.count(name) > 1:
+            raise InputError(f"relith-sim run: --policies has {name!r}, allowed is each of {', '.join(POLICIES)} once")
+    if not names:
+        raise InputError(f"relith-sim run: --policies is empty, allowed is each of {', '.join(POLICIES)} once")
+    return names
+
+
+def _refuse_folder(out: Path) -> None:
+    """The folder is replaced as a whole: it must be absent, empty or an earlier run's, and its parent writable."""
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / SUMMARY).is_file())):
+        raise InputError(
+            f"relith-sim run: --out is {out}, allowed is a new folder, an empty one, or that of an earlier run"
+        )
+    parent = out.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise InputError(f"relith-sim run: --out is {out}, but {parent} cannot be written to; name a folder that can")
+
+
+# -- the lives, side by side -------------------------------------------------------------------------------------------
+
+_TALK = None  # (queue, event) in a worker: progress goes out, the wish to stop comes in
+
+
+def live_all(policies: list[str], setup: Setup, processes: int) -> tuple[list[Life], bool]:
+    """All lives in order, and whether they were interrupted (Ctrl-C): then each is as far as it had come."""
+    warm_up(setup)
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    talk = context.Queue()
+    stop = context.Event()
+    screen = Screen(policies)
+    interrupted = False
+    with context.Pool(min(processes, len(policies)), _worker_starts, (talk, stop)) as pool:
+        pending = [pool.apply_async(_worker_lives, (policy, setup)) for policy in policies]
+        while not all(result.ready() for result in pending):
+            try:
+                with contextlib.suppress(queue.Empty):
+                    screen.show(*talk.get(timeout=0.1))
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                stop.set()
+        lives = [result.get() for result in pending]
+    for life in lives:
+        screen.show(life.policy, len(life.rows["cycle"]), life.rows["capacity_mah"][-1:], life.ended)
+    screen.close()
+    return lives, interrupted
+
+
+def _worker_starts(talk, stop) -> None:
+    global _TALK
+    _TALK = (talk, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and says so through `stop`
+
+
+def _worker_lives(policy: str, setup: Setup) -> Life:
+    talk, stop = _TALK
+
+    def progress(life: Life) -> None:
+        share = 100.0 * life.rows["capacity_mah"][-1] / life.rows["capacity_mah"][0]
+        talk.put((life.policy, len(life.rows["cycle"]), share, "running"))
+
+    return live(policy, setup, progress, stop.is_set)
+
+
+class Screen:
+    """One line per policy, updated in place on a terminal; elsewhere a plain line every 20 cycles and at the end."""
+
+    EVERY = 20
+
+    def __init__(self, policies: list[str], stream=None):
+        self.stream = stream or sys.stderr
+        self.lines = dict.fromkeys(policies, "waiting")
+        self.live = self.stream.isatty()
+        if self.live:
+            self.stream.write("\n" * len(self.lines))
+            self._draw()
+
+    def show(self, policy: str, cycles: int, share, ended: str) -> None:
+        """`share` of initial capacity in %, while running."""
+        running = ended == "running"
+        text = f"cycle {cycles:4d}" + (f"  capacity {share:5.1f} %" if running else f"  {ended}")
+        if self.live:
+            self.lines[policy] = text
+            self._draw()
+        elif not running or cycles % self.EVERY == 0:
+            print(f"{policy:9} {text}", file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.stream.flush()
+
+    def _draw(self) -> None:
+        self.stream.write(f"\x1b[{len(self.lines)}A")
+        for policy, text in self.lines.items():
+            self.stream.write(f"\x1b[2K{policy:9} {text}\n")
+        self.stream.flush()
+
+
+# -- what is left behind -----------------------------------------------------------------------------------------------
+
+
+def write(out: Path, lives: list[Life], setup: Setup, partial: bool) -> None:
+    """Everything into a folder of its own first, then in place of `out` at once."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        folder.chmod(0o755)
+        for life in lives:
+            write_csv(folder / f"cycles_{life.policy}.csv", life.rows)
+            if life.bdf.get("Test Time / s"):
+                bdf.write(folder / f"relith-sim__{setup.use}-{life.policy}__20250101_001.bdf.csv", life.bdf)
+        life_page.write(folder, lives, setup, partial)
+        (folder / SUMMARY).write_text(json.dumps(summary(lives, setup, partial), indent=1, sort_keys=True) + "\n")
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def summary(lives: list[Life], setup: Setup, partial: bool) -> dict:
+    """What summary.json holds: no time stamp, so the same seed gives the same bytes."""
+    return {
+        "line": line(lives),
+        "cycles": {life.policy: _cycles(life) for life in lives},
+        "partial": partial,
+        "parameters": asdict(replace(setup, profile=Path(setup.profile).name)),
+        "results": {life.policy: life.results for life in lives},
+        "seed": setup.seed,
+        "version": version(),
+    }
+
+
+def write_csv(path: Path, columns: dict[str, list[float]]) -> None:
+    """Columns of equal length as CSV with nine significant digits."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{value:.9g}" for value in row])
+
+
+def _shown(path: Path) -> str:
+    """As a person in the project's folder would write it."""
+    with contextlib.suppress(ValueError):
+        return os.path.relpath(path) if Path.cwd() == ROOT else str(path)
+    return str(path)
