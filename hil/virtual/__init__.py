@@ -1,1 +1,1 @@
-"""The virtual board: the official MicroPython WebAssembly build with pins, I2C chips, flash files and a clock around it."""
+"""The virtual board: the official MicroPython WebAssembly build with pins, I2C chips, flash files and a clock."""

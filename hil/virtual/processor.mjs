@@ -122,14 +122,18 @@ function mountFlash(FS, { folder, capacity, readonly }) {
 }
 
 // ---- the interpreter
-let mp = null, step = null;
-async function boot({ files, shim, heap }) {
+let mp = null, step = null, safe = null; // step and safe: the loop that main.py hands over (boards/virtual.py)
+async function boot({ files, machine, heap }) {
   step = null;
   start = performance.now();
   mp = await loadMicroPython({ stdin: () => null, stdout, stderr: stdout, linebuffer: false, heapsize: heap });
+  mp.registerJsModule("_host", { ask, now_ms: nowMs, forever: (turn, makeSafe) => { step = turn; safe = makeSafe; } });
+  if (machine) {
+    mp.FS.writeFile("/machine.py", machine);
+    mp.runPython("import machine\ndel machine"); // stays in sys.modules when / becomes the flash
+  }
   mountFlash(mp.FS, files);
-  mp.registerJsModule("_host", { ask, now_ms: nowMs, forever: (f) => { step = f; } });
-  mp.runPython(`import os, vfs\nvfs.umount("/")\nvfs.mount(vfs.VfsPosix("${FLASH}"), "/")\nos.chdir("/")\ndel os, vfs\n` + shim);
+  mp.runPython(`import os, vfs\nvfs.umount("/")\nvfs.mount(vfs.VfsPosix("${FLASH}"), "/")\nos.chdir("/")\ndel os, vfs`);
 }
 function guarded(work) {
   try {
@@ -139,11 +143,15 @@ function guarded(work) {
     return { error: error.type, traceback: error.message };
   }
 }
+function leave() { // what `finally: board.safe()` does on a board whose loop runs inside main.py
+  step = null;
+  return guarded(() => safe());
+}
 const commands = {
   boot: async (c) => { await boot(c); return {}; },
   exec: (c) => guarded(() => { mp.runPython(c.code); }),
-  step: () => guarded(() => step()),
-  stop: () => { step = null; return {}; },
+  step: () => { const result = guarded(() => step()); return "error" in result ? { ...leave(), ...result } : result; },
+  stop: () => leave(),
   repl: () => { mp.replInit(); return {}; },
   type: (c) => {
     const keys = Buffer.from(c.keys, "latin1");

