@@ -11,6 +11,7 @@ ROWS = (
     ("cathode_capacity_mah_cm2", 3.003, "mAh cm-2", 0.01, 1000, "sites as built; gives Liu21's 2.39 delivered"),
     ("reservoir_mah_cm2", 4.12, "mAh cm-2", 0, 1000, "Liu21: 20 um Li, 206 mAh cm-2 per mm"),
     ("salt_mah_cm2", 0.0, "mAh cm-2", 0, 1000, "assumed; electrolyte salt as Li+, 0 = not followed"),
+    ("one_c_ma_cm2", 2.67, "mA cm-2", 0.01, 1000, "condition; what 1C means in a protocol, Liu21: 2.67"),
     ("stack_pressure_mpa", 0.5, "MPa", 0.01, 5, "condition; default at Abd24's optimum"),
     # -- terminal voltage --------------------------------------------------------------------------------------------
     ("ohmic_ohm_cm2", 12.0, "ohm cm2", 0, 500, "assumed"),
@@ -98,11 +99,11 @@ SETS = {
     "liu21-carbonate": {"cathode": "NMC532", "values": {}},
     "zhang25": {
         "cathode": "NMC811",
-        "values": {"cathode_capacity_mah_cm2": 5.6, "reservoir_mah_cm2": 11.0},
+        "values": {"cathode_capacity_mah_cm2": 5.6, "reservoir_mah_cm2": 11.0, "one_c_ma_cm2": 4.8},
     },
     "anode-free": {
         "cathode": "NMC811",
-        "values": {"cathode_capacity_mah_cm2": 5.6, "reservoir_mah_cm2": 0.0},
+        "values": {"cathode_capacity_mah_cm2": 5.6, "reservoir_mah_cm2": 0.0, "one_c_ma_cm2": 4.8},
     },
 }
 
