@@ -1,7 +1,7 @@
 """The host's end of the link: frames in and out, and a client that numbers, repeats and answers challenges.
 
-Everything about the messages comes from the firmware's own `relith.catalogue`; only the framing is written a second time, from its
-description there, with `cobs` and `zlib`, so that each side checks the other.
+Everything about the messages comes from the firmware's own `relith.catalogue`; only the framing is written a second
+time, from its description there, with `cobs` and `zlib`, so that each side checks the other.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Port(Protocol):
 class Client:
     """Talks to one board. `key`: the profile's link key, for dangerous commands; `on_message` sees all that arrives.
 
-    Methods raise Refused when the board says no, and LinkError when it does not answer `tries` times within `timeout_s` each.
+    Methods raise Refused when the board says no, LinkError when it does not answer in `tries` times `timeout_s`.
     """
 
     port: Port
@@ -205,14 +205,13 @@ class Client:
 
     # ---- what a board can be asked
     def hello(self) -> dict:
-        """Open the session; the board's welcome. Raises LinkError when the board has other messages than this program."""
+        """Open the session; the board's welcome. Raises LinkError when its firmware is not this program's."""
         welcome = self._exchange("hello", {}, "welcome")
         self.session, self.sequence = welcome.session, welcome["expected"]
         if (welcome["catalogue"], welcome["version"]) != (catalogue.CRC16, VERSION):
             theirs = f"{number(welcome['version'])} (messages {welcome['catalogue']:04x})"
-            raise LinkError(
-                f"the board runs firmware {theirs}, this program {number(VERSION)} (messages {catalogue.CRC16:04x})"
-            )
+            ours = f"{number(VERSION)} (messages {catalogue.CRC16:04x})"
+            raise LinkError(f"the board runs firmware {theirs}, this program is for {ours}")
         return welcome.values
 
     def command(self, name: str, a: int = 0, b: int = 0) -> None:
@@ -228,7 +227,7 @@ class Client:
         self._exchange("answer", fields | {"answer": answer(self.key, nonce, code, a, b)}, "done")
 
     def upload_profile(self, profile: bytes) -> None:
-        """Send a profile in two phases: the board checks it whole, then puts it in force; on Refused the old one runs on."""
+        """Send a profile in two phases: it arrives whole, then it is put in force; on Refused the old one runs on."""
         self._exchange("begin", {"size": len(profile), "crc30": zlib.crc32(profile) & MOST}, "done")
         for at in range(0, len(profile), CHUNK):
             self._exchange("chunk", {"offset": at, "data": profile[at : at + CHUNK]}, "done")
@@ -278,8 +277,10 @@ class Client:
         return messages
 
     def _exchange(self, name: str, source, wanted: str) -> Message:
-        """Send until `wanted` has come back. A command is never carried out twice: a copy of a frame is refused, and the
-        refusal carries the result of the first, in case its reply was lost."""
+        """Send until `wanted` has come back.
+
+        A command is never carried out twice: a copy is refused, and the refusal carries the first one's result.
+        """
         for _ in range(self.tries):
             try:
                 self.port.write(encode(name, source, self.session, self.sequence))
@@ -302,7 +303,7 @@ class Client:
             raise LinkError("the board has restarted in the middle of a session")
         if message.name == wanted and wanted in ("welcome", "outputs"):
             return message
-        expected = message.values.get("expected")
+        expected: int = message.values.get("expected", -1)
         taken = expected == self.sequence + 1 & 0xFFFF
         if message.name in ("done", wanted):
             if not taken:

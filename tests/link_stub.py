@@ -1,4 +1,4 @@
-"""A board that is nothing but a link: controller with the members that docs/interfaces.md names, and both ends of a wire."""
+"""A board that is nothing but a link: a controller as docs/interfaces.md says, and both ends of a wire."""
 
 from relith.inventory import Estimate
 from relith.link import Link
@@ -64,7 +64,7 @@ class Board:
 
 
 class HostPort:
-    """The host's end: reading it lets the board do a tick (a rig build: take what arrived and tick when it has readings)."""
+    """The host's end: reading lets the board do a tick (a rig build: when it has readings)."""
 
     def __init__(self, board):
         self.board = board
