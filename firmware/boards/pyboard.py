@@ -8,9 +8,10 @@ DISCHARGE = Pin("Y2", Pin.OUT, value=0)
 ENABLE = Pin("Y3", Pin.OUT, value=0)
 TRIGGER = Pin("Y4", Pin.OUT, value=0)
 
-from boards.base import Board, Lines  # noqa: E402
 from drivers.switches import Converter  # noqa: E402
 from pyb import DAC  # noqa: E402
+
+from boards.base import Board, Lines  # noqa: E402
 
 NAME = "pyboard"
 CUTOFF = "INA228 ALERT sets a latch that opens all switches; CD4541B one-shot ends a pulse after 150 s; 7.5 A fuse"

@@ -1,7 +1,7 @@
 """BQ76952 monitor for strings of 3 to 16 cells (Texas Instruments SLUSE13; SLUUBY2B, its technical reference manual).
 
 It measures the cells and two thermistors, bleeds cells, and is part of the independent cut-off: its own comparators
-open its own transistors on cell over- and under-voltage, whatever the firmware does. Plain I2C, as the BQ7695200 has it.
+open its own transistors on cell over- and under-voltage, whatever the firmware does. Plain I2C (BQ7695200).
 """
 
 from drivers import const

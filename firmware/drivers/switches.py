@@ -2,7 +2,7 @@
 
 
 class Switch:
-    """A switch behind `gate` (high conducts, pulled down on the board). `sense`: read behind the transistor, or None."""
+    """A switch behind `gate` (high conducts, pulled down). `sense`: a line behind it, or None."""
 
     def __init__(self, gate, sense=None):
         self.gate = gate
@@ -20,10 +20,10 @@ class Switch:
 
 
 class PulseSink:
-    """Current sink: `level` (PWM behind a filter, or a converter) sets it, an amplifier holds it, and a hardware one-shot
+    """Current sink: `level` (PWM behind a filter, or a converter) sets it, an amplifier holds it, a hardware one-shot
     alone lets it conduct: a rising `trigger` opens it for `one_shot_ms` at most, `enable` low closes it at once.
 
-    `full_scale_count` is the current at full level, in the profile's counts. The measured current trims the level, by at
+    `full_scale_count`: the current at full level, in the profile's counts. The measured current trims the level by at
     most one part in ten, so that a wrong measurement cannot drive the sink away.
     """
 

@@ -63,7 +63,7 @@ class BQ76952:
             self.checksum = byte
         elif address == 0x61:  # writing the length commits the data, if the checksum agrees
             count = byte - 4
-            if 0 <= count <= 32 and self.checksum == _checksum(self.command, self.buffer[:count]):
+            if 0 <= count <= 32 and self.checksum == _checksum(self.command, bytes(self.buffer[:count])):
                 self._commit(bytes(self.buffer[:count]))
 
     def _execute(self) -> None:

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # Runs inside the virtual board at every reset: the `machine` module that the WebAssembly build lacks, and a `time` that
 # sleeps without burning the host. Every call ends in one question to hil/virtual/hardware.py.
 import binascii
