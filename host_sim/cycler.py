@@ -200,19 +200,20 @@ def play(s, p, ocv, steps, step_s, area_cm2, sign, pos, saved, result, rows, cou
     return CYCLE_DONE, filled
 
 
+def start(s):
+    """Position (len(POS),) at the beginning of a run with cell state s."""
+    pos = np.zeros(len(POS))
+    pos[POS.last_sign] = -1.0
+    pos[POS.least_active], pos[POS.highest_k] = s[S.active], s[S.temperature_k]
+    return pos
+
+
 class RunStopped(InputError):
     """A protocol that this cell cannot play. The message is one sentence; `.solution` holds what was computed."""
 
     def __init__(self, message, solution):
         super().__init__(message)
         self.solution = solution
-
-
-def one_c_ma_cm2(parameters):
-    """Current density of 1C."""
-    if "one_c_ma_cm2" in parameters.values:
-        return parameters.value("one_c_ma_cm2")
-    return 2.67 if parameters.electrolyte == "liu21-carbonate" else 0.85 * parameters.value("cathode_capacity_mah_cm2")
 
 
 def voltage_sign(parameters):
@@ -223,7 +224,7 @@ def voltage_sign(parameters):
 def encode(cycle, parameters, area_cm2, ambient_degc, where="cycle 1"):
     """steps[n, len(T)] of one cycle of Steps, for `play`. Raises InputError for a voltage out of reach."""
     sign = voltage_sign(parameters)
-    one_c = one_c_ma_cm2(parameters)
+    one_c = parameters.value("one_c_ma_cm2")
     out = np.zeros((len(cycle), len(T)))
     for k, step in enumerate(cycle):
         place = f"{where} step {k + 1} '{step.text}'"
@@ -271,7 +272,7 @@ def _check_voltages(place, step, parameters, sign):
         raise InputError(f"{place}: {volts:g} V cannot be reached, {name} allows {low:.3g} to {high:.4g} V")
 
 
-def _fraction(termination):
+def termination_share(termination):
     """0.8 of '80% capacity'; 0 of None."""
     if termination is None:
         return 0.0
@@ -328,11 +329,8 @@ def run(
         "ambient_degc": float(cell._ambient_k - ZERO_DEGC_K if ambient_degc is None else ambient_degc),
         "termination": termination,
     }
-    pos = np.zeros(len(POS))
-    pos[POS.last_sign] = -1.0
-    pos[POS.least_active], pos[POS.highest_k] = cell._s[S.active], cell._s[S.temperature_k]
     lost = cell.isolated_mah_cm2 + cell.sei_mah_cm2
-    solution = Solution(about, Rows(max_rows, keep_every), np.empty((0, len(COUNTED))), lost, {"pos": pos})
+    solution = Solution(about, Rows(max_rows, keep_every), np.empty((0, len(COUNTED))), lost, {"pos": start(cell._s)})
     return _play_on(cell, solution, progress)
 
 
@@ -364,7 +362,7 @@ def _play_on(cell, solution, progress):
     for k, cycle in enumerate(played):  # repeated cycles are encoded once
         if cycle not in encoded:
             encoded[cycle] = encode(cycle, parameters, area_cm2, about["ambient_degc"], f"cycle {k + 1}")
-    sign, least = voltage_sign(parameters), _fraction(about["termination"])
+    sign, least = voltage_sign(parameters), termination_share(about["termination"])
     buffer, line, saved, result = np.empty((4096, len(COLUMNS))), np.empty(len(COUNTED)), cell._saved, cell._result
     lines = list(solution.counted)
 
@@ -395,7 +393,7 @@ def _play_on(cell, solution, progress):
             )
             solution.recorded.add(number, buffer[:filled].copy())
             if code > ROWS_FULL:
-                stopped = _sentence(code, number, cycle, pos, cell, sign)
+                stopped = sentence(code, number, cycle, pos, sign * cell.voltage_v)
                 raise RunStopped(stopped, finish(stopped))
             if code != CYCLE_DONE:
                 continue
@@ -410,10 +408,11 @@ def _play_on(cell, solution, progress):
     return finish()
 
 
-def _sentence(code, number, cycle, pos, cell, sign):
+def sentence(code, number, cycle, pos, volts):
+    """Why `play` stopped in a step that this cell cannot play."""
     step = cycle[int(pos[POS.step])]
     begin = f"cycle {number} step {int(pos[POS.step]) + 1} '{step.text}'"
-    after = f"after {pos[POS.elapsed_s] / 3600:.3g} h at {sign * cell.voltage_v:.3f} V"
+    after = f"after {pos[POS.elapsed_s] / 3600:.3g} h at {volts:.3f} V"
     if code == CELL_EMPTY:
         return f"{begin}: the cell is empty ({after} nothing is left to discharge), charge it first"
     if code == NOT_REACHED:
