@@ -287,12 +287,13 @@ class Client:
             except OSError as error:
                 raise LinkError(f"the board's port failed ({error}); is the cable in?") from None
             ends = time.monotonic() + self.timeout_s
-            again = False
-            while not again and time.monotonic() < ends:
+            waiting = True
+            while waiting:
+                waiting = time.monotonic() < ends
                 for message in self.pump():
                     result = self._judge(message, name, source, wanted)
                     if result is AGAIN:
-                        again = True
+                        waiting = False
                     elif result is not None:
                         return result
         raise LinkError(f"the board does not answer {name!r} within {self.timeout_s:g} s, {self.tries} times")

@@ -59,7 +59,7 @@ class Board:
     def drain(self):
         """What the board has sent since the last call."""
         data = bytes(self.left)
-        self.left.clear()
+        self.left = bytearray()
         return data
 
 
