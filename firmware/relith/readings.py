@@ -1,4 +1,4 @@
-"""What the sensors said, how old it is, and (later in this file) whether to believe it.
+"""What the sensors said, how old it is, and whether to believe it; and what a tick answers.
 
 One `Readings` object is made at start and filled again before every tick, so the tick allocates nothing.
 Every field is a whole number. Positive current charges.
@@ -8,6 +8,12 @@ from array import array
 
 TICKS_PERIOD_MS = 1 << 30  # the board's ticks_ms wraps here (12.4 days)
 LIMB = 1 << 20  # the 40-bit charge accumulator is carried as two 20-bit limbs
+
+STALE_MS = 500  # a sample older than this is not believed
+COUNT_MAX = (1 << 19) - 1  # a monitor that reads full scale is saturated: not believed
+_UV_LOW, _UV_HIGH = 300000, 5600000  # outside: a broken wire, not a cell
+_CDEGC_LOW, _CDEGC_HIGH = -4500, 12500  # outside: an open or shorted thermistor
+_MASK = TICKS_PERIOD_MS - 1
 
 
 class Readings:
@@ -63,3 +69,74 @@ class Outputs:
         self.reason = 0  # index into reasons.REASONS: why, in plain words
         self.alarms = 0  # bit k: diagnostic row k of protection.TABLE active or latched
         self.journal_due = 0  # 1: the journal was written in this tick
+
+    def off(self):
+        """Everything that conducts, off. The gate starts from here in every tick."""
+        self.charge_enable = self.discharge_enable = 0
+        self.pulse_count = self.pulse_ms = self.balance_mask = 0
+        self.charge_limit_count = self.discharge_limit_count = 0
+
+
+class Belief:
+    """Which readings of this tick to believe, and their extremes over the string. A value not believed is not used.
+
+    `*_good`: answered, fresh and in range. `*_new`: a sample not seen before (a repeated one carries no charge).
+    The extremes keep their last believed value while `*_good` is 0.
+    """
+
+    def __init__(self):
+        self.current_good = self.voltage_good = self.temp_good = 0
+        self.current_new = self.voltage_new = 0
+        self.count = 0
+        self.min_uv = self.max_uv = self.sum_uv = 0
+        self.min_cdegc = self.max_cdegc = 2500
+        self._current_ms = self._cell_ms = -1
+
+    def update(self, r):
+        now = r.now_ms
+        good = 0
+        if r.current_ok and (now - r.current_ms) & _MASK <= STALE_MS and -COUNT_MAX <= r.current_count <= COUNT_MAX:
+            good = 1
+            self.count = r.current_count
+            self.current_new = 1 if r.current_ms != self._current_ms else 0
+            self._current_ms = r.current_ms
+        else:
+            self.current_new = 0
+        self.current_good = good
+
+        good = 0
+        self.voltage_new = 0
+        if r.cell_ok and (now - r.cell_ms) & _MASK <= STALE_MS:
+            cells = r.cell_uv
+            low = high = total = cells[0]
+            for k in range(1, len(cells)):
+                uv = cells[k]
+                total += uv
+                if uv < low:
+                    low = uv
+                elif uv > high:
+                    high = uv
+            if low >= _UV_LOW and high <= _UV_HIGH:
+                good = 1
+                self.min_uv = low
+                self.max_uv = high
+                self.sum_uv = total
+                self.voltage_new = 1 if r.cell_ms != self._cell_ms else 0
+                self._cell_ms = r.cell_ms
+        self.voltage_good = good
+
+        good = 0
+        if r.temp_ok and (now - r.temp_ms) & _MASK <= STALE_MS:
+            temps = r.temp_cdegc
+            low = high = temps[0]
+            for k in range(1, len(temps)):
+                cdegc = temps[k]
+                if cdegc < low:
+                    low = cdegc
+                elif cdegc > high:
+                    high = cdegc
+            if low >= _CDEGC_LOW and high <= _CDEGC_HIGH:
+                good = 1
+                self.min_cdegc = low
+                self.max_cdegc = high
+        self.temp_good = good

@@ -1,0 +1,43 @@
+"""Time: elapsed milliseconds across the `ticks_ms` wrap, and powered seconds since commissioning.
+
+The board's counter is good for differences up to half its period (6.2 days); what looks longer is a clock that ran backwards.
+"""
+
+from relith.readings import TICKS_PERIOD_MS
+
+DAY_S = 86400
+_MASK = TICKS_PERIOD_MS - 1
+_HALF = TICKS_PERIOD_MS >> 1
+
+
+def elapsed(now_ms, then_ms):
+    """Milliseconds from `then_ms` to `now_ms`, 0 … 2**30-1; a moment just ahead reads as almost a whole period."""
+    return (now_ms - then_ms) & _MASK
+
+
+class Clock:
+    """`seconds` counts only while powered and is journalled: no budget or cool-down elapses while off (safety rule 9)."""
+
+    def __init__(self):
+        self.seconds = 0  # since commissioning; below 2**30 for 34 years
+        self.elapsed_ms = 0  # since the tick before
+        self.still = 0  # ticks in a row in which time stood still or ran backwards
+        self._ms = 0
+        self._then_ms = -1
+
+    def tick(self, now_ms):
+        gone = 0
+        if self._then_ms >= 0:
+            gone = (now_ms - self._then_ms) & _MASK
+            if gone == 0 or gone >= _HALF:
+                gone = 0
+                self.still += 1
+            else:
+                self.still = 0
+        self._then_ms = now_ms
+        self.elapsed_ms = gone
+        gone += self._ms
+        if gone >= 1000:
+            self.seconds += gone // 1000
+            gone %= 1000
+        self._ms = gone
