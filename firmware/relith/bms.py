@@ -174,7 +174,9 @@ class Bms:
         if effects & _PULSE_BEGINS:
             gate.begin_pulse(self, self.scheduler.pulse_permille, self.scheduler.pulse_s)
             self._asked = NONE
+            self.outputs.reason = self.scheduler.reason
         if effects & _REST_BEGINS:
+            self.outputs.reason = self.scheduler.reason
             gate.begin_rest(self.scheduler.rest_s)
             self._asked = NONE
         if effects & _PULSE_ENDS:

@@ -305,7 +305,7 @@ class Gate:
         state = bms.machine.state
         if state == st.PULSE:
             return min(_FAST_MS, max(1, self.pulse_ms - self.run_ms))
-        if state == st.BOOT or bms.machine.effects or bms.moved or protection.pending or tracker.low:
+        if state == st.BOOT or bms.moved or protection.pending or tracker.ended:
             return _FAST_MS
         wait = _SLOW_MS
         if state == st.REST:

@@ -133,7 +133,7 @@ class Tracker:
         self._done = _Stretch(n)
         self._turning = 0
         self._idle = 1
-        self.low = 0  # 1: the cut-off was touched, and the next tick decides
+        self._low = 0  # the cut-off was touched, and the next tick decides
         self._rest_ms = 0
         self._ocv_uv = array("i", [0] * n)
         self._settled = 0  # 1: _ocv_uv qualifies
@@ -312,16 +312,16 @@ class Tracker:
                     if self._last_permille * 10 <= p.taper_permille * 11:
                         self._ended(END_HIGH)
         elif main.kind < 0 and main.end == END_STOPPED:
-            low = flow < 0 and belief.voltage_good and belief.min_uv <= p.min_uv + _NEAR_UV
-            if self.low and (low or flow >= 0):  # a dip under a short load is none
+            if self._low and (flow >= 0 or belief.min_uv <= p.min_uv):  # stopped there, or stays there; a short dip is none
                 self._ended(END_LOW)
-            self.low = 1 if low else 0
+            self._low = flow < 0 and belief.voltage_good and belief.min_uv <= p.min_uv + _NEAR_UV
 
     def _ended(self, end):
         main = self._main
         main.end = end
         main.asked_ppm = main.net_ppm
         self.ended = 1
+        self._low = 0
         self.since_end_ppm = 0
         self.full = 1 if end == END_HIGH else 0
         self.empty = 1 if end == END_LOW else 0
