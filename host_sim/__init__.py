@@ -5,6 +5,19 @@ import os
 import sys
 from pathlib import Path
 
+_HERE = Path(__file__).parent
+
+
+def _digest(*patterns):
+    """Twelve hex digits over the content of these files."""
+    files = sorted(path for pattern in patterns for path in _HERE.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+# What a simulated life depends on, as it was when this process began: two runs with the same MODEL and the same
+# parameters give the same bits.
+MODEL = _digest("cell/*.py", "cell/*.json", "cycler.py", "fleet.py", "protocol.py", "solution.py")
+
 
 def _own_numba_cache():
     """Name numba's cache folder by the content of every compiled room.
@@ -12,13 +25,10 @@ def _own_numba_cache():
     numba itself looks only at the file that a function stands in: after a row is added in cell/table.py, all indices
     shift, and cell/kernel.py would be run with yesterday's.
     """
-    here = Path(__file__).parent
-    rooms = [*sorted((here / "cell").glob("*.py")), here / "cycler.py"]
-    digest = hashlib.sha256(b"".join(room.read_bytes() for room in rooms)).hexdigest()[:12]
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or here / "__pycache__")
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or _HERE / "__pycache__")
     if base.name.startswith("relith-"):  # inherited from the process that started this one
         base = base.parent
-    os.environ["NUMBA_CACHE_DIR"] = str(base / f"relith-{digest}")
+    os.environ["NUMBA_CACHE_DIR"] = str(base / f"relith-{_digest('cell/*.py', 'cycler.py', 'fleet.py')}")
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 

@@ -12,6 +12,7 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
+from host_sim import MODEL
 from host_sim.cell import Cell, Control, Parameters, kernel
 from host_sim.cell import cathode as cathodes
 from host_sim.cell.layout import CATHODE_EMPTY, CATHODE_FULL, CURRENT, DEAD, DEPLETED, GAPS, NONE, P, S
@@ -313,6 +314,7 @@ def run(
     parameters = cell.parameters
     about = {
         "version": version(),
+        "model": MODEL,
         "parameter_set": parameters.electrolyte,
         "world": parameters.world,
         "parameters": {
@@ -340,8 +342,8 @@ def resume(solution, cycles=None, progress=None):
     about = dict(solution.about)
     if "cell" not in solution.state:
         raise InputError("resume: this solution has no saved cell state")
-    if about["version"] != version():
-        raise InputError(f"resume: this solution is from version {about['version']}, this is {version()}; run it anew")
+    if about["model"] != MODEL:
+        raise InputError(f"resume: this solution is from model {about['model']}, this is {MODEL}; run it anew")
     about["cycles"] = about["cycles"] if cycles is None else cycles
     about.pop("stopped", None)
     parameters = Parameters(about["parameter_set"], about["world"], **about["parameters"])

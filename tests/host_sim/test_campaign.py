@@ -1,0 +1,226 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host_sim.campaign import EXAMPLE, chunk_path, do_chunk, main, plan_of, read_chunk, read_plan, run
+from host_sim.cli import guarded
+from host_sim.errors import InputError
+from host_sim.formats import parquet
+
+FAST = ["Charge at 1C until 4.2 V", "Discharge at 1C until 3.0 V"]
+ENTRIES = {
+    "worlds": ["redealt", "static"],
+    "cells": 5,
+    "cycles": 4,
+    "seed": 3,
+    "lives_per_chunk": 2,
+    "spread": {"reservoir_mah_cm2": "10 %"},
+    "protocols": {"fast": FAST, "slow": ["Charge at C/2 until 4.2 V", "Discharge at C/2 until 3.0 V"]},
+}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def plan():
+    return plan_of(ENTRIES)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*.parquet")}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The campaign done chunk by chunk in this process."""
+    folder = tmp_path_factory.mktemp("reference")
+    for chunk in range(len(plan().chunks)):
+        columns, about = do_chunk(plan(), chunk)
+        parquet.write(chunk_path(folder, chunk), columns, about)
+    run(plan(), folder)
+    return contents(folder)
+
+
+def test_chunks_hold_every_life_once_and_never_two_protocols():
+    lives = [life for chunk in plan().chunks for life in chunk]
+    assert lives == list(range(plan().lives)) == list(range(20))
+    assert all(len({life // 5 for life in chunk}) == 1 for chunk in plan().chunks)
+
+
+def test_processes_give_the_same_bytes_as_this_one(reference, tmp_path):
+    lives = run(plan(), tmp_path, workers=2)
+    assert contents(tmp_path) == reference
+    assert lives["Cycles lived"].tolist() == [4] * 20
+    first = lives["Drawn reservoir_mah_cm2"]
+    assert (first[:5] == first[5:10]).all() and len(set(first)) == 5  # every protocol and world meets the same cells
+
+
+def test_an_interrupted_campaign_goes_on_with_what_is_missing(reference, tmp_path):
+    for name in list(reference)[:5]:
+        (tmp_path / name).write_bytes(reference[name])
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("chunk-*")}
+    said = []
+    run(plan(), tmp_path, workers=1, say=said.append)
+    assert contents(tmp_path) == reference
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert f"{len(kept)} of 12 chunks are done already" in said[0]
+
+
+def test_a_lost_process_is_replaced_and_its_chunk_done_again(reference, tmp_path):
+    killed = []
+
+    def kill_one(text):
+        if not killed and "lives," in text:
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            mine = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            os.kill(mine[0], signal.SIGKILL)
+            killed.append(mine[0])
+
+    run(plan(), tmp_path, workers=2, say=kill_one)
+    assert killed
+    assert contents(tmp_path) == reference
+
+
+@pytest.fixture
+def cluster():
+    """A Dask scheduler and two workers as processes of their own: (address, scheduler, [workers])."""
+    pytest.importorskip("distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
+    dask = [sys.executable, "-m", "dask"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'firmware'}"}
+    started = [
+        subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet)
+    ]
+    for _ in range(2):
+        worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        started.append(subprocess.Popen(worker, env=environment, **quiet))
+    yield address, started[0], started[1:]
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(reference, cluster, tmp_path):
+    address, _, workers = cluster
+
+    def kill_one(text):
+        if "lives," in text:
+            workers[0].kill()
+
+    said = []
+    run(plan(), tmp_path, scheduler=address, say=lambda text: (said.append(text), kill_one(text)))
+    assert contents(tmp_path) == reference
+    assert workers[0].wait(10) == -signal.SIGKILL
+
+
+def test_a_scheduler_that_dies_is_one_sentence_and_what_is_done_is_kept(reference, cluster, tmp_path):
+    address, scheduler, _ = cluster
+
+    def kill_it(text):
+        if "lives," in text:
+            scheduler.kill()
+
+    with pytest.raises(InputError, match="stopped answering") as error:
+        run(plan(), tmp_path, scheduler=address, say=kill_it)
+    assert "\n" not in str(error.value)
+    assert contents(tmp_path)
+    run(plan(), tmp_path, workers=1)
+    assert contents(tmp_path) == reference
+
+
+def test_a_scheduler_that_does_not_answer_is_one_sentence(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("host_sim.campaign.ANSWER_S", 0.5)
+    assert guarded(main, ["--out", str(tmp_path), "--scheduler", "tcp://127.0.0.1:9"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "tcp://127.0.0.1:9" in said and "does not answer" in said and "\n" not in said
+    assert guarded(main, ["--out", str(tmp_path), "--scheduler", "nonsense"]) == 2
+    assert "\n" not in capsys.readouterr().err.strip()
+
+
+def test_a_corrupt_chunk_is_named_and_the_rest_kept(reference, tmp_path):
+    for name, data in reference.items():
+        (tmp_path / name).write_bytes(data)
+    broken = chunk_path(tmp_path, 3)
+    broken.write_bytes(broken.read_bytes()[:-30])
+    with pytest.raises(InputError, match="chunk-00003") as error:
+        run(plan(), tmp_path)
+    assert "\n" not in str(error.value)
+    assert {n: d for n, d in contents(tmp_path).items() if "00003" not in n} == {
+        n: d for n, d in reference.items() if "00003" not in n
+    }
+    broken.unlink()
+    run(plan(), tmp_path, workers=1)
+    assert contents(tmp_path) == reference
+
+
+def test_another_campaigns_folder_is_refused(reference, tmp_path):
+    for name, data in reference.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match="another plan"):
+        run(plan_of(ENTRIES | {"seed": 4}), tmp_path)
+    assert contents(tmp_path) == reference
+
+
+def test_a_life_that_cannot_be_played_says_so_and_the_others_go_on(tmp_path):
+    halted = plan_of(
+        ENTRIES
+        | {"spread": {"cathode_capacity_mah_cm2": [2.5, 3.3]}, "worlds": ["redealt"], "cells": 8, "cycles": 2}
+        | {"protocols": {"p": [FAST, ["Charge at 1C for 0.95 hours", "Discharge at 1C until 3.0 V"]]}}
+    )
+    lives = run(halted, tmp_path, workers=1)
+    stopped = lives["Problem"] != ""
+    assert 0 < stopped.sum() < 8
+    assert (lives["Cycles lived"] == np.where(stopped, 1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"cels": 5}, "cels"),
+        ({"cells": 0}, "cells"),
+        ({"cells": 2.5}, "cells"),
+        ({"cells": True}, "cells"),
+        ({"step_s": float("nan")}, "step_s"),
+        ({"worlds": ["wonderland"]}, "wonderland"),
+        ({"worlds": []}, "worlds"),
+        ({"parameters": "liu22"}, "liu22"),
+        ({"spread": {"gap": "10 %"}}, "gap"),
+        ({"spread": {"gap_sigma": "lots"}}, "gap_sigma"),
+        ({"protocols": {}}, "protocols"),
+        ({"protocols": {"p": ["Chrage at 1C until 4.2 V"]}}, "Chrage"),
+        ({"protocols": {"p": ["Charge at 1C until 6 V"]}}, "6 V"),
+        ({"termination": "soon"}, "soon"),
+    ],
+)
+def test_a_wrong_plan_is_one_sentence(change, word):
+    with pytest.raises(InputError, match=word) as error:
+        plan_of(ENTRIES | change, "plan.toml")
+    assert str(error.value).startswith("plan.toml: ") and "\n" not in str(error.value)
+
+
+def test_the_example_is_a_plan_and_wrong_files_are_named(tmp_path):
+    assert read_plan(EXAMPLE).lives == 200
+    (tmp_path / "x.toml").write_text("cells = = 3")
+    for name in ("x.toml", "none.toml"):
+        with pytest.raises(InputError, match=name):
+            read_plan(tmp_path / name)
+
+
+def test_main_prints_its_table_and_last_line(tmp_path, capsys):
+    (tmp_path / "p.toml").write_text(
+        'cells = 2\ncycles = 2\n[protocols]\nfast = ["Charge at 1C until 4.2 V", "Discharge at 1C until 3 V"]\n'
+    )
+    assert guarded(main, [str(tmp_path / "p.toml"), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-1] == f"relith.campaign: lives=2 chunks=1 -> {tmp_path}/out/lives.parquet"
+    columns, _ = read_chunk(tmp_path / "out", 0, read_plan(tmp_path / "p.toml"))
+    assert columns["Cycle number"].tolist() == [1, 2, 1, 2]
+    assert guarded(main, ["--workers", "0"]) == 2
