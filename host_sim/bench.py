@@ -1,7 +1,9 @@
 """`make bench`: every figure that was promised, measured beside its peers in one run, into build/bench.json.
 
-A section is a module `bench_<section>.py` in `host_sim` or `hil` with `rows() -> list[dict]`; a row has `name`, `value`, `unit`
-and `target`, and where there is one `peer`, `ratio` and `spread`. Whether a row is ok is decided here, from value and target.
+A section is a module `bench_<section>.py` in `host_sim` or `hil` with `rows() -> list[dict]`; a row has `name`,
+`value`, `unit`
+and `target`, and where there is one `peer`, `ratio` and `spread`. Whether a row is ok is decided here, from value and
+target.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ _TARGET = re.compile(r"^(<=|>=|<|>|==)\s*(\S+)$")
 
 
 def meets(value: float | int | bool | None, target: str | None) -> bool | None:
-    """Whether `value` meets `target` (`"<= 1.0"`, `">= 20"`, `"< 3"`, `"> 100"`, `"== 0"` or `"93..97"`, ends included).
+    """Whether `value` meets `target` (`"<= 1.0"`, `">= 20"`, `"< 3"`, `"> 100"`, `"== 0"` or `"93..97"`, ends
+    included).
 
-    None without a target (a figure for information). A value that is missing or not a number meets none. Raises ValueError.
+    None without a target (a figure for information). A value that is missing or not a number meets none. Raises
+    ValueError.
     """
     if target is None or target == "":
         return None
@@ -69,7 +73,9 @@ def judged(section: str, row: dict) -> dict:
     """One row of the file: all columns, `ok` computed. Raises ValueError on a row with an unknown or missing key."""
     unknown = set(row) - set(COLUMNS) | ({"ok"} & set(row))
     if unknown or "name" not in row or "value" not in row:
-        raise ValueError(f"bench section {section}: row {row.get('name')!r} has {sorted(unknown)} or lacks name or value")
+        raise ValueError(
+            f"bench section {section}: row {row.get('name')!r} has {sorted(unknown)} or lacks name or value"
+        )
     full = {column: row.get(column) for column in COLUMNS}
     return full | {"section": section, "ok": meets(row["value"], row.get("target"))}
 
@@ -86,7 +92,8 @@ def machine() -> str:
 
 
 def main(argv: list[str]) -> int:
-    """`relith-sim bench [SECTION]`: 1 when a row that was just measured is not ok. A section merges into what is there."""
+    """`relith-sim bench [SECTION]`: 1 when a row that was just measured is not ok. A section merges into what is
+    there."""
     parser = Parser(prog="relith-sim bench", description="Speed, memory and accuracy, beside the peers, in one run.")
     parser.add_argument("section", nargs="?", default="", help="one of: " + ", ".join(sections()))
     parser.add_argument("--out", default="build/bench.json", help="where the rows go")

@@ -1,4 +1,4 @@
-"""`relith-sim`: every host command by hand, each with `--help`. A command's module is imported only when it is called."""
+"""`relith-sim`: every host command by hand, each with `--help`. A command's module is imported when it is called."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def guarded(call, *arguments) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] in ("host_sim", "hil", "relith"):
             raise
-        print(f"this command needs the package {error.name!r}, which is not installed; see the extras in pyproject.toml",
-              file=sys.stderr)  # fmt: skip
+        needed = f"this command needs the package {error.name!r}, which is not installed"
+        print(f"{needed}; see the extras in pyproject.toml", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

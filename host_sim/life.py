@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from host_sim.cell import Cell, Control, load_parameters
 from host_sim.firmware import FirmwareRun
-from host_sim.uses import Ratings, make
 
 END_SHARE, FADE_SHARE = 0.80, 0.98
 CONFIRM = 3  # so many cycles in a row below the end of life, or it was only a dip
@@ -22,7 +21,7 @@ COLUMNS = (
     "end_h",
     "charge_mah",
     "discharge_mah",  # all that came out, a pulse included
-    "capacity_mah",  # delivered from full to the cut-off: discharge_mah in a laboratory, else a check on a copy of the cell
+    "capacity_mah",  # from full to the cut-off: discharge_mah in a laboratory, else a check on a copy of the cell
     "pulses",
     "pulse_mah",
     "pulse_h",
@@ -77,7 +76,8 @@ def first_lasting(values: list[float], limit: float) -> int | None:
 
 
 def knee(values: list[float]) -> int | None:
-    """Index of the knee: farthest above the chord from first to last value (Kneedle, Satopaa 2011). None below 5 values."""
+    """Index of the knee: farthest above the chord from first to last value (Kneedle, Satopaa 2011). None below 5
+    values."""
     n = len(values)
     if n < 5:
         return None
@@ -90,13 +90,14 @@ def knee(values: list[float]) -> int | None:
 def live(policy: str, setup: Setup, progress: Callable[[Life], None], stopped: Callable[[], bool]) -> Life:
     """Live one cell to its end under `policy` (`none`, `pulse`, `rest`, `both`, `adaptive`).
 
-    `progress` is called after every cycle; when `stopped()` turns true the life so far is returned, ended "interrupted".
+    `progress` is called after every cycle; when `stopped()` turns true the life so far is returned, ended
+    "interrupted".
     """
     recorder = Recorder(policy, setup)
     life = recorder.life
     loop = recorder.run.loop
     while life.ended == "running":
-        recorder.follow(loop.step())
+        recorder.follow(recorder.run.step())
         if recorder.closed:
             recorder.closed = False
             progress(life)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from relith.readings import Readings
+
 from host_sim.cell import Control
 from host_sim.cell.layout import CURRENT
 from host_sim.plant import Plant
 from host_sim.sensors import SensorModel
 from host_sim.uses.base import Actor, Terminals
-from relith.readings import Readings
 
+REST = Control.rest()
 LEAST_S = 1e-3  # the board's clock counts milliseconds
 STUCK_S = 0.1  # how long a cell that can give no more current stands still before the next try
 
@@ -41,7 +43,7 @@ class Step:
     time_s: float = 0.0
     elapsed_s: float = 0.0
     charge_as: float = 0.0
-    control: Control = Control.rest()
+    control: Control = REST
     event: str | None = None
     pulse_a: float = 0.0
 
@@ -49,8 +51,10 @@ class Step:
 class ClosedLoop:
     """One cell, or a `Series`, under one `Bms`.
 
-    `plant` defaults to a cut-off at the profile's pulse limits as the firmware asks for them. `longest_s` bounds every step
-    (for tests). `ambient_degc` is the temperature around the cell. `start_s` is where the calendar stands at the first tick.
+    `plant` defaults to a cut-off at the profile's pulse limits as the firmware asks for them. `longest_s` bounds
+    every step
+    (for tests). `ambient_degc` is the temperature around the cell. `start_s` is where the calendar stands at the
+    first tick.
     """
 
     def __init__(
@@ -93,12 +97,10 @@ class ClosedLoop:
         elapsed_s, event = outcome.elapsed_s, outcome.event
         if elapsed_s <= 0.0 and self.last.elapsed_s <= STUCK_S and self.last.event:
             # asked again for what it cannot give: the current collapses, time goes on
-            control = Control.rest()
+            control = REST
             elapsed_s = self.cell.advance(control, min(longest_s, STUCK_S), self.ambient_degc).elapsed_s
-        if control.kind == CURRENT:
-            charge_as = control.value * elapsed_s
-        else:  # what left the cathode went through the terminals
-            charge_as = (before - self._cathode_mah()) * 3.6
+        passed_mah = before - self._cathode_mah()  # what left the cathode went through the terminals
+        charge_as = control.value * elapsed_s if control.kind == CURRENT else passed_mah * 3.6
         self.time_s = time_s + elapsed_s
         plant.elapse(self.time_s)
         self._sense(elapsed_s, charge_as, control.value if control.kind == CURRENT else self.cell.current_a)

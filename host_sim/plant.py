@@ -14,10 +14,15 @@ from host_sim.sensors import VERBS
 COMPONENTS = ("charge_switch", "discharge_switch", "pulse_sink", "cut_off")
 
 
+MARGIN_SHARE, MARGIN_S = 0.01, 0.5  # a one-shot must not cut a pulse that ends in time: component spread, one late tick
+
+
 class Plant:
     """Applies `Outputs`, turns the actor's wish into what flows, and gives the switches' feedback.
 
-    `cut_off_s`: longest pulse of the one-shot, whatever width is asked. `cut_off_a`: the comparator's trip current.
+    `cut_off_s`: longest pulse of the one-shot, whatever width is asked; it is set to the width asked and a margin.
+    `cut_off_a`: the comparator's trip current. Once it has acted it stays so until the firmware takes the pulse line
+    back.
     """
 
     def __init__(self, current_lsb_a: float, cut_off_s: float, cut_off_a: float):
@@ -46,8 +51,11 @@ class Plant:
         self.charge_on = self._switch("charge_switch", self.charge_on, bool(outputs.charge_enable))
         self.discharge_on = self._switch("discharge_switch", self.discharge_on, bool(outputs.discharge_enable))
         commanded_a = outputs.pulse_count * self.current_lsb_a if outputs.pulse_ms > 0 else 0.0
-        if commanded_a and not self._commanded_a:  # the one-shot starts on the edge; holding the line does not restart it
-            self._ends_s = time_s + min(outputs.pulse_ms * 1e-3, self.cut_off_s)
+        if (
+            commanded_a and not self._commanded_a
+        ):  # the one-shot starts on the edge; holding the line does not restart it
+            width_s = outputs.pulse_ms * 1e-3 * (1.0 + MARGIN_SHARE) + MARGIN_S
+            self._ends_s = time_s + min(width_s, self.cut_off_s)
             self.tripped = False
         self._commanded_a = commanded_a
         self.elapse(time_s)
@@ -62,12 +70,7 @@ class Plant:
 
     def control(self, wish: Control) -> tuple[Control, bool]:
         """What flows, given the actor's wish -> (control, whether it is the actor's own)."""
-        if wish.kind == VOLTAGE:
-            passed = self.charge_on
-        elif wish.value > 0.0:
-            passed = self.charge_on
-        else:
-            passed = self.discharge_on or wish.value == 0.0
+        passed = self.charge_on if wish.kind == VOLTAGE or wish.value > 0.0 else self.discharge_on or wish.value == 0.0
         if self.pulse_a:  # the sink draws beside a load; a charger in parallel would feed the sink, so it waits
             load_a = wish.value if passed and wish.kind == CURRENT and wish.value < 0.0 else 0.0
             return Control.current(load_a - self.pulse_a), False

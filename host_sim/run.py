@@ -1,6 +1,7 @@
 """`make run`, the main job: one cell's life under each policy, side by side, to 80 % of its initial capacity.
 
-Leaves report.html, summary.json, CSV tables and one BDF file per policy in one folder, which appears whole or not at all.
+Leaves report.html, summary.json, CSV tables and one BDF file per policy in one folder, which appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from host_sim.cell import SETS, WORLDS
+from host_sim.cell import SETS, WORLDS, Cell, Control, load_parameters
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.firmware import POLICIES, check, warm_up
+from host_sim.firmware import POLICIES, load_profile
 from host_sim.formats import bdf
 from host_sim.life import Life, Setup, live
 from host_sim.report import life_page
@@ -77,8 +78,7 @@ def main(argv: list[str]) -> int:
             raise InputError(f"relith-sim run: --{name} is {value:g}, allowed is {low:g} to {high:g}")
     setup = Setup(a.profile, a.area, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
                   a.charge, a.discharge, a.hold_stop)  # fmt: skip
-    for policy in policies:
-        check(setup, policy)
+    load_profile(setup.profile, POLICIES[policies[0]], setup.area_cm2)
     out = Path(a.out)
     _refuse_folder(out)
 
@@ -135,7 +135,7 @@ _TALK = None  # (queue, event) in a worker: progress goes out, the wish to stop 
 
 def live_all(policies: list[str], setup: Setup, processes: int) -> tuple[list[Life], bool]:
     """All lives in order, and whether they were interrupted (Ctrl-C): then each is as far as it had come."""
-    warm_up(setup)
+    Cell(load_parameters(setup.electrolyte, setup.world)).advance(Control.rest(), 1.0)  # compile once, before the fork
     context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
     talk = context.Queue()
     stop = context.Event()

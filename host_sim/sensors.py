@@ -1,6 +1,7 @@
 """What the board's sensors make of the true cell: noise, quantisation, offset, gain, delay, wrap, and faults.
 
-INA228-like by default (TI SLYS021A): 20-bit current in counts of the profile's `current_lsb_na` (one count = 312.5 nV of
+INA228-like by default (TI SLYS021A): 20-bit current in counts of the profile's `current_lsb_na` (one count = 312.5 nV
+of
 shunt voltage), a 40-bit charge accumulator that counts every conversion, 195.3125 µV voltage counts. Everything random
 comes from one seed. Positive current charges.
 """
@@ -12,7 +13,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from relith.readings import LIMB, TICKS_PERIOD_MS, Readings
 
 CURRENT_MAX = (1 << 19) - 1  # signed 20-bit count
@@ -22,7 +22,8 @@ VERBS = ("ok", "off", "stuck", "garbage", "wrong", "slow", "delayed", "intermitt
 
 @dataclass(frozen=True)
 class SensorSpec:
-    """Errors of one board's sensors. Defaults: a calibrated INA228 and a 10 kΩ NTC; see `SensorSpec.drawn` for a spread.
+    """Errors of one board's sensors. Defaults: a calibrated INA228 and a 10 kΩ NTC; see `SensorSpec.drawn` for a
+    spread.
 
     The accumulator shares the current path's offset and gain; its conversion noise averages out over the interval.
     """
@@ -70,7 +71,8 @@ class Fault:
 
 
 class SensorModel:
-    """Stands between cell and firmware: `sample` is told the truth over an interval, `fill` writes the board's view of it.
+    """Stands between cell and firmware: `sample` is told the truth over an interval, `fill` writes the board's view
+    of it.
 
     `current_lsb_na` is the profile's. `cells` true cell voltages per sample, one current for the string.
     """
@@ -129,7 +131,8 @@ class SensorModel:
             self.faults[component] = Fault(verb, magnitude, since_ms=int(self.time_ms))
 
     def fill(self, readings: Readings) -> None:
-        """Write what the board sees now into `readings`; the switches and the user's side are the plant's and actor's."""
+        """Write what the board sees now into `readings`; the switches and the user's side are the plant's and
+        actor's."""
         spec = self.spec
         now_ms = int(self.time_ms + 1e-6)
         ticks = self.start_ms + now_ms

@@ -13,8 +13,8 @@ SAME_S = 1e-6
 class Series:
     """A string of `Cell`s. `advance` takes string voltages and powers; `v_min` and `v_max` hold for every single cell.
 
-    A string voltage is held by choosing the current anew in every step (two trials from the saved state, then a straight
-    line), so steps under voltage control are cut to `HOLD_S`.
+    A string voltage is held by choosing the current anew in every step (two trials from the saved state, then a
+    straight line), so steps under voltage control are cut to `HOLD_S`.
     """
 
     HOLD_S = 60.0
@@ -59,7 +59,9 @@ class Series:
                 cell.restore(state)
                 cell.advance(each, first.elapsed_s, ambient_degc)
         self.current_a = each.value
-        return Outcome(first.elapsed_s, next((o.event for o in outcomes if o.event and o.elapsed_s <= first.elapsed_s), None))
+        return Outcome(
+            first.elapsed_s, next((o.event for o in outcomes if o.event and o.elapsed_s <= first.elapsed_s), None)
+        )
 
     def _current_for(self, control: Control, duration_s: float, ambient_degc: float | None) -> float:
         saved = [cell.state() for cell in self.cells]

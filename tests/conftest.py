@@ -1,4 +1,5 @@
-"""One hypothesis profile for all: the same examples every time, no wall-clock deadline. HYPOTHESIS_PROFILE=long searches more."""
+"""One hypothesis profile for all: the same examples every time, no wall-clock deadline. HYPOTHESIS_PROFILE=long
+searches more."""
 
 import os
 

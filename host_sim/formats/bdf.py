@@ -40,7 +40,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error.__class__.__name__}); a BDF CSV is expected") from None
+        raise InputError(
+            f"{path}: cannot be read as text ({error.__class__.__name__}); a BDF CSV is expected"
+        ) from None
     if not rows:
         raise InputError(f"{path}: is empty; a BDF CSV begins with its column names")
     names = [name.strip() for name in rows[0]]

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 
 matplotlib.use("Agg")
-from matplotlib.figure import Figure  # noqa: E402 (the backend must be chosen first)
+from matplotlib.figure import Figure
 
 # colour-blind safe (Okabe and Ito)
 COLOURS = {"none": "#000000", "pulse": "#D55E00", "rest": "#0072B2", "both": "#CC79A7", "adaptive": "#009E73"}
@@ -22,7 +22,8 @@ STORES = (
 
 
 def fade(lives) -> Figure:
-    """CE (zoomed) over delivered capacity, against cycle, one line per policy; pulses and rests as marks at the foot."""
+    """CE (zoomed) over delivered capacity, against cycle, one line per policy; pulses and rests as marks at the
+    foot."""
     figure = Figure(figsize=(10.5, 7.5), layout="constrained")
     ce, capacity, marks = figure.subplots(3, 1, sharex=True, height_ratios=(3, 4, 0.9))
     shown = []
@@ -44,7 +45,9 @@ def fade(lives) -> Figure:
     initial = lives[0].results["initial_mah"] if lives else 1.0
     for share in (0.98, 0.80):
         capacity.axhline(share * initial, color="#9aa5b1", lw=0.8)
-        capacity.annotate(f"{share:.0%}", (1.005, share * initial), xycoords=("axes fraction", "data"), fontsize=8, va="center")
+        capacity.annotate(
+            f"{share:.0%}", (1.005, share * initial), xycoords=("axes fraction", "data"), fontsize=8, va="center"
+        )
     capacity.set_ylim(bottom=0)
     capacity.set_ylabel("delivered capacity (mAh)")
     capacity.legend(frameon=False, ncols=len(lives))
@@ -59,7 +62,8 @@ def fade(lives) -> Figure:
 
 
 def voltage(lives) -> Figure:
-    """Voltage against charge of the first, middle and last cycle, one panel per policy; charge solid, discharge dashed."""
+    """Voltage against charge of the first, middle and last cycle, one panel per policy; charge solid, discharge
+    dashed."""
     figure = Figure(figsize=(10.5, 3.1 * max(1, (len(lives) + 1) // 2)), layout="constrained")
     panels = np.atleast_1d(figure.subplots((len(lives) + 1) // 2, min(2, len(lives)), sharex=True, sharey=True)).ravel()
     for axes, life in zip(panels, lives, strict=False):
@@ -67,7 +71,14 @@ def voltage(lives) -> Figure:
             for kind, style in (("charge", "-"), ("discharge", "--")):
                 points = np.array(parts[kind])
                 if len(points):
-                    axes.plot(points[:, 0], points[:, 1], style, color=colour, lw=1.2, label=f"cycle {cycle}" if kind == "charge" else None)
+                    axes.plot(
+                        points[:, 0],
+                        points[:, 1],
+                        style,
+                        color=colour,
+                        lw=1.2,
+                        label=f"cycle {cycle}" if kind == "charge" else None,
+                    )
         axes.set_title(life.policy, fontsize=10)
         axes.grid(color="#eceff2")
         axes.legend(frameon=False, fontsize=8)
@@ -79,7 +90,8 @@ def voltage(lives) -> Figure:
 
 
 def inventory(lives) -> Figure:
-    """Lithium by store at each end of discharge: true on the left, the firmware's estimate on the right, for each policy.
+    """Lithium by store at each end of discharge: true on the left, the firmware's estimate on the right, for each
+    policy.
 
     The band is ± 1 sigma of the estimated loss (isolated metal and SEI together), about its lower edge in the stack.
     """
@@ -88,15 +100,24 @@ def inventory(lives) -> Figure:
     for (left, right), life in zip(panels, lives, strict=True):
         rows = life.rows
         cycle = np.array(rows["cycle"])
-        for axes, prefix, title in ((left, "true", "true (simulated cell)"), (right, "estimated", "estimated by the firmware")):
+        for axes, prefix, title in (
+            (left, "true", "true (simulated cell)"),
+            (right, "estimated", "estimated by the firmware"),
+        ):
             layers = [np.array(rows[f"{prefix}_{store}_mah"], dtype=float) for store, _, _ in STORES]
             axes.stackplot(
-                cycle, layers, colors=[colour for _, _, colour in STORES], labels=[label for _, label, _ in STORES], lw=0
+                cycle,
+                layers,
+                colors=[colour for _, _, colour in STORES],
+                labels=[label for _, label, _ in STORES],
+                lw=0,
             )
             if prefix == "estimated":
                 edge = layers[0] + layers[1]
                 sigma = np.array(rows["estimated_loss_sigma_mah"], dtype=float)
-                axes.fill_between(cycle, edge - sigma, edge + sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss")
+                axes.fill_between(
+                    cycle, edge - sigma, edge + sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss"
+                )
             axes.set_title(f"{life.policy}: {title}", fontsize=10)
             _marks(axes, life, y=0.0, size=9)
         left.set_ylabel("lithium (mAh)")

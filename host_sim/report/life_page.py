@@ -30,7 +30,8 @@ def table(lives) -> tuple[tuple[str, ...], list[list[object]]]:
         r = life.results
         reached = r["cycles_to_80"] if r["cycles_to_80"] is not None else f">{r['cycles']}"
         rows.append([
-            life.policy, reached, _or_dash(r["cycle_below_98"]), _or_dash(r["cycle_of_knee"]), f"{r['recovered_mah']:.1f}",
+            life.policy, reached, _or_dash(r["cycle_below_98"]), _or_dash(r["cycle_of_knee"]),
+            f"{r['recovered_mah']:.1f}",
             r["pulses"], f"{r['pulse_mah']:.1f}", r["rests"], f"{r['rest_h'] + r['pulse_h']:.1f}",
             _percent(r["loss_error_percent"]), _percent(r["isolated_error_percent"]),
         ])  # fmt: skip
@@ -42,21 +43,29 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
     lived = [life for life in lives if life.rows["cycle"]]
     page = Page("Relith: a lithium-metal cell's life under the firmware" + (", PARTIAL" if partial else ""))
     if partial:
-        page.text("This report is partial: the run was interrupted, and each life is shown as far as it had come.", "warning")
+        page.text(
+            "This report is partial: the run was interrupted, and each life is shown as far as it had come.", "warning"
+        )
     page.text(
         f"Simulated cell {setup.electrolyte} in world {setup.world}, {setup.area_cm2:g} cm², use {setup.use}, "
-        f"{setup.temperature_degc:g} °C; charge {setup.charge_ma_cm2:g} mA/cm² to the profile's end-of-charge voltage and hold to "
+        f"{setup.temperature_degc:g} °C; charge {setup.charge_ma_cm2:g} mA/cm² to the profile's end-of-charge "
+        "voltage and hold to "
         f"{setup.hold_stop_ma_cm2:g} mA/cm², discharge {setup.discharge_ma_cm2:g} mA/cm² to its cut-off; profile "
-        f"{Path(setup.profile).name}, seed {setup.seed}. The firmware sees the cell only through a sensor model with noise, "
+        f"{Path(setup.profile).name}, seed {setup.seed}. The firmware sees the cell only through a sensor model "
+        "with noise, "
         "offset, gain error and quantisation.",
         "note",
     )
     page.table(*table(lives))
     page.text(
-        "Cycles to 80 %: first cycle from which on the delivered capacity stays below 80 % of the first one; “>N” means that N cycles were "
-        "lived and it did not. Knee: the cycle farthest above the chord of the capacity curve. Recovered: isolated lithium that came "
-        "back into contact, in the simulated cell, by whatever cause. Capacity spent: charge that went into the pulse sink. Time spent: pulses and "
-        "rests. Errors: root mean square over the cycles of the firmware's estimate less the truth, in % of nominal capacity; loss is "
+        "Cycles to 80 %: first cycle from which on the delivered capacity stays below 80 % of the first one; "
+        "“>N” means that N cycles were "
+        "lived and it did not. Knee: the cycle farthest above the chord of the capacity curve. Recovered: "
+        "isolated lithium that came "
+        "back into contact, in the simulated cell, by whatever cause. Capacity spent: charge that went into the "
+        "pulse sink. Time spent: pulses and "
+        "rests. Errors: root mean square over the cycles of the firmware's estimate less the truth, in % of "
+        "nominal capacity; loss is "
         "isolated lithium and SEI together."
     )
     for life in lives:
@@ -67,8 +76,10 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
         _write_fade(folder / "fade.csv", lived)
         page.figure(
             life_figures.fade(lived),
-            "Above: CE of the cell, discharged over charged per cycle; recovered lithium lifts it, above 100 % at times. While metal is "
-            "left in reserve the loss does not show here. Middle: delivered capacity; dotted lines mark each life's end. Below: when the "
+            "Above: CE of the cell, discharged over charged per cycle; recovered lithium lifts it, above 100 % "
+            "at times. While metal is "
+            "left in reserve the loss does not show here. Middle: delivered capacity; dotted lines mark each "
+            "life's end. Below: when the "
             "firmware pulsed or rested the cell.",
             "fade.csv",
         )
@@ -76,21 +87,25 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
         _write_voltage(folder / "voltage.csv", lived)
         page.figure(
             life_figures.voltage(lived),
-            "First, middle and last cycle of each life; charge solid, discharge dashed. A pulse shows as the dip at the start of a discharge.",
+            "First, middle and last cycle of each life; charge solid, discharge dashed. A pulse shows as the dip "
+            "at the start of a discharge.",
             "voltage.csv",
         )
         page.heading("Where the lithium is: the truth, and what the firmware believes")
         _write_inventory(folder / "inventory.csv", lived)
         page.figure(
             life_figures.inventory(lived),
-            "Lithium by store at each end of discharge, cathode counted from its content at full charge. Left the simulated cell, right the "
-            "firmware's estimate at the same moment; the band is ± 1 σ of the loss it states. It narrows when the end of a discharge is "
+            "Lithium by store at each end of discharge, cathode counted from its content at full charge. Left "
+            "the simulated cell, right the "
+            "firmware's estimate at the same moment; the band is ± 1 σ of the loss it states. It narrows when "
+            "the end of a discharge is "
             "limited by the anode, because the loss can then be measured.",
             "inventory.csv",
         )
     page.heading("What this is not")
     page.text(
-        "Every figure here is simulated. The published data leave several laws of the cell open, so a longer life in this report is a claim "
+        "Every figure here is simulated. The published data leave several laws of the cell open, so a longer "
+        "life in this report is a claim "
         "about the firmware's logic in the stated world, not about a cell on a bench."
     )
     (folder / "report.html").write_text(page.html(), encoding="utf-8")
@@ -107,7 +122,9 @@ def _percent(value) -> str:
 def _write_fade(path: Path, lives) -> None:
     rows = []
     for life in lives:
-        columns = (life.rows[name] for name in ("cycle", "charge_mah", "discharge_mah", "capacity_mah", "pulses", "rest_h"))
+        columns = (
+            life.rows[name] for name in ("cycle", "charge_mah", "discharge_mah", "capacity_mah", "pulses", "rest_h")
+        )
         for cycle, charge, discharge, capacity, pulses, rest_h in zip(*columns, strict=True):
             ce = 100.0 * discharge / charge if charge else float("nan")
             rows.append((life.policy, cycle, ce, capacity, pulses, rest_h))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 STYLE = """
 :root { color-scheme: light }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff }
+body { max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid #d7dce1; text-align: right; vertical-align: top }
@@ -56,7 +57,8 @@ class Page:
 
 
 def svg_of(figure, salt: str) -> str:
-    """The figure as an `<svg>` element whose bytes depend on nothing but the picture. `salt` keeps ids apart on a page."""
+    """The figure as an `<svg>` element whose bytes depend on nothing but the picture. `salt` keeps ids apart on a
+    page."""
     import matplotlib
 
     buffer = io.StringIO()
@@ -70,5 +72,8 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """The same table for a terminal: first column left, the others right."""
     cells = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
-    lines = ["  ".join(c.ljust(w) if j == 0 else c.rjust(w) for j, (c, w) in enumerate(zip(row, widths, strict=True))) for row in cells]
+    lines = [
+        "  ".join(c.ljust(w) if j == 0 else c.rjust(w) for j, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])

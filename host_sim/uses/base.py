@@ -25,7 +25,8 @@ class Terminals:
 
 @dataclass(frozen=True)
 class Ratings:
-    """What is printed on the cell or string, for charger and load: from the profile. Voltages are of the whole string."""
+    """What is printed on the cell or string, for charger and load: from the profile. Voltages are of the whole
+    string."""
 
     one_c_a: float
     nominal_ah: float
@@ -39,7 +40,8 @@ class Ratings:
 
 @dataclass
 class User:
-    """The user's side of one tick: consent, seconds the cell is not needed, seconds until it is needed full (-1: never)."""
+    """The user's side of one tick: consent, seconds the cell is not needed, seconds until it is needed full (-1:
+    never)."""
 
     consent: int = 1
     free_s: int = 0
@@ -110,8 +112,8 @@ class Charger:
         self.holding = False
 
     def step(self, actor: Actor, terminals: Terminals, outputs, current_a: float) -> Control | None:
-        """The charger's control now, or None when the cell is full."""
-        if self.holding and terminals.event == "i_min":
+        """The charger's control now, or None when the cell is full, by its own ammeter or the firmware's word."""
+        if self.holding and (terminals.event == "i_min" or actor.charge_limit_a(outputs) <= 0.0):
             return None
         if terminals.event == "v_max":
             self.holding = True

@@ -14,7 +14,8 @@ from host_sim.uses.base import DAY_S, HOUR_S, Actor, Charger, Terminals, User
 class DayPlan(Actor):
     """A day of windows `(start_h, end_h, activity)`, activity being `charge` or a discharge current in A (magnitude).
 
-    Outside every window the cell stands idle. `plan(day)` gives the windows of a day, in order; the charger is plugged in
+    Outside every window the cell stands idle. `plan(day)` gives the windows of a day, in order; the charger is
+    plugged in
     during `charge` windows and charges when the meter says that at least `recharge_share` of nominal is missing.
     """
 
@@ -42,7 +43,9 @@ class DayPlan(Actor):
             return User(consent=1, free_s=0)
         windows = [w for w in self._plan if w[0] > hour] + [(a + 24, b + 24, what) for a, b, what in self._tomorrow]
         start_h = next((start for start, _, what in windows if what != "charge"), 48.0)
-        plugged = self._window(hour) == "charge" or any(what == "charge" and start < start_h for start, _, what in windows)
+        plugged = self._window(hour) == "charge" or any(
+            what == "charge" and start < start_h for start, _, what in windows
+        )
         free_s = int((start_h - hour) * HOUR_S)
         return User(consent=1, free_s=free_s, full_in_s=free_s if plugged else -1)
 
@@ -97,7 +100,8 @@ class DayPlan(Actor):
 
 
 class Commuter(DayPlan):
-    """Two drives on working days, one at the weekend, parked and plugged in overnight; charges when a third is missing."""
+    """Two drives on working days, one at the weekend, parked and plugged in overnight; charges when a third is
+    missing."""
 
     recharge_share = 0.35
 
@@ -133,4 +137,3 @@ class Phone(DayPlan):
             if k == 5 and top_up:
                 windows.append((12.5, 13.0, "charge"))
         return [*windows, (23.25, 24.0, "charge")]
-

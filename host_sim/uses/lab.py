@@ -35,7 +35,9 @@ class Lab(Actor):
             return Control.rest(), self._pause_until - time_s
         if self.phase == "charge":
             control = self.charger.step(self, terminals, outputs, self.ratings.charge_a)
-            if control is None or self._withdrawn(time_s, self.charge_limit_a(outputs), self.discharge_limit_a(outputs)):
+            if control is None or self._withdrawn(
+                time_s, self.charge_limit_a(outputs), self.discharge_limit_a(outputs)
+            ):
                 return self._turn(time_s, "discharge")
             return control, math.inf
         if self._begun and terminals.event in ("v_min", "depleted"):

@@ -16,7 +16,12 @@ from host_sim.formats import bdf
 )
 def test_round_trip(tmp_path_factory, current, gaps):
     path = tmp_path_factory.mktemp("bdf") / "lab__cell__20250101_001.bdf.csv"
-    columns = {"Test Time / s": np.cumsum(gaps), "Voltage / V": 3.0 + current / 10, "Current / A": current, "Live Lithium / Ah": gaps}
+    columns = {
+        "Test Time / s": np.cumsum(gaps),
+        "Voltage / V": 3.0 + current / 10,
+        "Current / A": current,
+        "Live Lithium / Ah": gaps,
+    }
     bdf.write(path, columns)
     back = bdf.read(path)
     assert list(back) == list(columns)

@@ -5,11 +5,11 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith.readings import Outputs
 
 from host_sim.cell import Control
 from host_sim.errors import InputError
 from host_sim.uses import USES, Ratings, Terminals, make
-from relith.readings import Outputs
 
 RATINGS = Ratings(0.267, 0.239, 3.0, 4.2, 1e-6, 0.08, 0.0268, 0.0268)
 DAY_S = 86_400
@@ -28,7 +28,10 @@ EVENTS = st.sampled_from([None, None, None, "v_min", "v_max", "i_min", "depleted
 
 @pytest.mark.parametrize("name", USES)
 @given(
-    st.lists(st.tuples(st.floats(1, 4000), EVENTS, st.integers(0, 50_000), st.integers(0, 50_000), st.floats(-0.3, 0.3)), max_size=60)
+    st.lists(
+        st.tuples(st.floats(1, 4000), EVENTS, st.integers(0, 50_000), st.integers(0, 50_000), st.floats(-0.3, 0.3)),
+        max_size=60,
+    )
 )
 def test_no_actor_wants_more_than_it_may(name, story):
     actor, time_s = make(name, RATINGS, seed=1), 0.0
@@ -65,7 +68,9 @@ def test_the_calendar_keeps_its_word(name):
         if ahead_s <= 0:
             continue
         for time_s in (start_s + ahead_s / 3, start_s + ahead_s):
-            assert not isinstance(actor._window(time_s % DAY_S / 3600), float) or int(time_s // DAY_S) != int(start_s // DAY_S)
+            assert not isinstance(actor._window(time_s % DAY_S / 3600), float) or int(time_s // DAY_S) != int(
+                start_s // DAY_S
+            )
             assert actor.user(time_s).free_s == pytest.approx(user.free_s - (time_s - start_s), abs=2)
 
 
