@@ -2,7 +2,13 @@
 
 from relith.inventory import Estimate
 from relith.link import Link
+from relith.log import Log
 from relith.readings import Outputs, Readings
+
+
+class Profile:
+    link_key = b"key"
+    crc30 = 12345
 
 
 class Controller:
@@ -10,12 +16,13 @@ class Controller:
 
     def __init__(self, cells=1):
         self.boots = 7
-        self.link_key = b"key"
+        self.profile = Profile()
+        self.news = False
+        self.events = Log()
+        self.log = []  # what the link refused: (message, refusal, reason)
         self.readings = Readings(cells, 1)
         self.outputs = Outputs()
-        self.estimates = [Estimate() for _ in range(cells)]
-        for k, estimate in enumerate(self.estimates):
-            estimate.cell_index = k
+        self.estimates = [Estimate(k) for k in range(cells)]
         self.says = 0
         self.commands = []
         self.profiles = []
@@ -31,6 +38,9 @@ class Controller:
 
     def record(self, area):
         return self.records.get(area)
+
+    def refused(self, message, refusal, reason):
+        self.log.append((message, refusal, reason))
 
 
 class Board:
@@ -54,6 +64,7 @@ class Board:
     def tick(self, step_ms=100):
         self.bms.readings.now_ms = (self.bms.readings.now_ms + step_ms) & (2**30 - 1)
         self.link.poll(self.bms)
+        self.bms.news = self.bms.events.watch(self.bms.outputs, 0)
         self.link.send(self.bms)
 
     def drain(self):

@@ -6,7 +6,7 @@ The board does, forever: board.read(readings); outputs = bms.tick(readings); boa
 Data flows down this list and never back up within a tick. The scheduler asks; the gate alone grants.
 """
 
-from relith import memory
+from relith import commands, memory
 from relith import reasons as why
 from relith import states as st
 from relith.clock import DAY_S, Clock
@@ -16,6 +16,7 @@ from relith.inventory import Inventory
 from relith.journal import EMPTY, Journal
 from relith.ledger import Ledger
 from relith.link import Link
+from relith.log import REFUSAL, Log
 from relith.protection import LOCK_ROWS, Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import NONE, PULSE, REST, Scheduler
@@ -61,6 +62,9 @@ class Bms:
         self.gate = Gate(profile)
         self.journal = Journal(store)
         self.link = Link(stream)
+        self.wishes = commands.Wishes()
+        self.log = Log()
+        self.news = False  # state, decision, reason or alarms are not what they were
         self.h = HalfCycle()
         self.short_suspected = 0  # 1: rest sag or charge that never returns
         self.moved = 0  # 1: a row of the state table fired in this tick
@@ -78,6 +82,7 @@ class Bms:
         outputs, machine, tracker = self.outputs, self.machine, self.tracker
         outputs.journal_due = 0
         self.link.poll(self)
+        self.wishes.apply(readings, self.clock.seconds)
         self.clock.tick(readings.now_ms)
         elapsed_ms = self.clock.elapsed_ms
         self.belief.update(readings)
@@ -94,6 +99,7 @@ class Bms:
             self._estimate()
         self.gate.apply(self)
         self._journal()
+        self.news = self.log.watch(outputs, self.clock.seconds)
         self.link.send(self)
         return outputs
 
@@ -119,7 +125,7 @@ class Bms:
             self._cleared = 0
         if tracker.permille == 0:
             facts |= _QUIET
-            if tracker.rest_s >= self.profile.storage_after_s:
+            if self.wishes.storage or tracker.rest_s >= self.profile.storage_after_s:
                 facts |= _STORAGE_DUE
         elif self.belief.count > 0:
             facts |= _CHARGING
@@ -236,7 +242,23 @@ class Bms:
         self.boots += 1
         self._save()
 
-    # -- persons (the link calls these too); each returns an index into reasons.REASONS, 0 = done -----------
+    # -- persons, over the link or at the board; each returns an index into reasons.REASONS, 0 = done ---------
+
+    def command(self, code, a, b):
+        """A command of catalogue.COMMANDS, its frame, ranges and challenge already checked."""
+        return commands.run(self, code, a, b)
+
+    def profile_commit(self, data):
+        """Keep an uploaded profile for the next start, or refuse it whole."""
+        return commands.commit(self, data)
+
+    def record(self, area):
+        """Bytes of catalogue.AREAS to download, or None."""
+        return commands.record(self, area)
+
+    def refused(self, message, refusal, reason):
+        """The link refused a frame: that stands in the log."""
+        self.log.add(self.clock.seconds, REFUSAL << 24 | message << 8 | refusal, reason)
 
     def commission(self):
         """A new cell of this profile, calibrated and tested: what the profile says of it is believed from here on."""

@@ -47,15 +47,16 @@ TO_HOST = (
 )
 
 # Code: place in this table. (name, 1 when it must answer a challenge, a, least a, greatest a, b, least b, greatest b)
-_ANY = 0x3FFFFFFF
 COMMANDS = (
     ("stop", 0, "", 0, 0, "", 0, 0),
     ("resume", 0, "", 0, 0, "", 0, 0),
-    ("clear_latch", 1, "row", 0, 255, "", 0, 0),
+    ("clear_latch", 1, "", 0, 0, "", 0, 0),
     ("arm", 1, "days", 1, 366, "", 0, 0),
     ("disarm", 0, "", 0, 0, "", 0, 0),
-    ("calendar", 0, "free_s", 0, _ANY, "full_in_s", -1, _ANY),
-    ("calibrate", 1, "offset_count", -524288, 524287, "gain_ppm", -100000, 100000),
+    ("consent", 0, "given", -1, 1, "", 0, 0),
+    ("calendar", 0, "free_s", 0, 31536000, "full_in_s", -1, 31536000),
+    ("calibrate", 1, "offset_mcount", -1000000, 1000000, "gain_ppm", -100000, 100000),
+    ("commission", 1, "", 0, 0, "", 0, 0),
     ("storage", 0, "on", 0, 1, "", 0, 0),
     ("set_clock", 0, "day", 0, 99999, "second", 0, 86399),
     ("reboot", 1, "", 0, 0, "", 0, 0),
@@ -63,4 +64,4 @@ COMMANDS = (
 )
 AREAS = ("journal_0", "journal_1", "black_box", "log", "profile", "refusal")
 # fmt: on
-CRC16 = 0x80DD  # of these tables, by which host and board agree (hil/codec.py, `fingerprint`)
+CRC16 = 0x7D6D  # of these tables, by which host and board agree (hil/codec.py, `fingerprint`)

@@ -38,7 +38,8 @@ _FORMAT = "<BBBBBBHhiiiii%dq" % (11 + 11 + 55)
 class Estimate:
     """What is known of one cell now; one object, filled again at every half-cycle. Units: ppm of nominal capacity."""
 
-    def __init__(self):
+    def __init__(self, cell_index=0):
+        self.cell_index = cell_index
         self.cathode_ppm = self.active_ppm = self.isolated_ppm = self.sei_ppm = 0
         self.cathode_sigma_ppm = self.active_sigma_ppm = self.isolated_sigma_ppm = self.sei_sigma_ppm = 0
         self.loss_ppm = self.loss_sigma_ppm = 0  # isolated + SEI: at an anode-limited end known better than its parts
@@ -62,7 +63,7 @@ class Inventory:
     def __init__(self, profile, cell_index):
         self.profile = profile
         self.cell_index = cell_index
-        self.estimate = Estimate()
+        self.estimate = Estimate(cell_index)
         self._start(0)
 
     def reset_unknown(self):

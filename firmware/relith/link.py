@@ -56,8 +56,7 @@ _DATA = const(4)
 _READINGS = const(5)
 _OUTPUTS = const(6)
 _ESTIMATE = const(7)
-_COMMIT = const(10)
-_PROFILE = const(4)
+_COMMIT = const(12)
 
 _AT_ONCE = const(256)  # bytes looked at in one tick
 _MOST_UPLOAD = const(8192)
@@ -99,7 +98,6 @@ class Link:
         self._upload = None
         self._got = self._crc30 = 0
         self._fresh = 0  # 1: `inject` filled the readings
-        self._told = array("i", [-1] * 4)  # state, decision, reason, alarms as last sent
         self._sent_ms = 0
         self._cell = 0
 
@@ -150,6 +148,7 @@ class Link:
         self.boots = bms.boots
         self.session = (self.boots if self.boots else bms.readings.now_ms) & 0xFFFF
         self.cells = len(bms.estimates)
+        self.profile_crc30 = bms.profile.crc30
         self.rig = 0 if self.readings is None else 1
         for place in range(len(TO_HOST)):  # now, while there is memory
             source = bms.readings if place == _READINGS else self
@@ -164,18 +163,18 @@ class Link:
         if not is_sound(rx, n):
             self._damaged = 1
             self._count(_MALFORMED)
+            bms.refused(0, _MALFORMED, 0)
             return
         message = rx[1]
         behind = (self.expected - rx[4] - (rx[5] << 8)) & 0xFFFF
         if message == _HELLO:
-            self.profile_crc30 = crc32(bms.record(_PROFILE) or b"") & MOST
             self._reply = _WELCOME
         elif message >= len(TO_BOARD):
-            self._refuse(_UNKNOWN)
+            self._refuse(bms, message, _UNKNOWN)
         elif rx[2] | rx[3] << 8 != self.session:
-            self._refuse(_SESSION)
+            self._refuse(bms, message, _SESSION)
         elif behind:
-            self._refuse(_REPLAYED if behind < 0x8000 else _MISPLACED)
+            self._refuse(bms, message, _REPLAYED if behind < 0x8000 else _MISPLACED)
         else:
             self.expected = (self.expected + 1) & 0xFFFF
             self.message = message
@@ -184,13 +183,16 @@ class Link:
             self._reply = _DONE
             self._end = n - 4
             self.refusal = self._act(bms, message)
+            if self.refusal:
+                bms.refused(message, self.refusal, self.reason)
             if message != _ASK:
                 self._open = 0
 
-    def _refuse(self, cause):
+    def _refuse(self, bms, message, cause):
         self.cause = cause
         self._count(cause)
         self._reply = _REFUSED
+        bms.refused(message, cause, 0)
 
     def _act(self, bms, message):
         """Do what a sound frame asks. Returns why not, 0 when done."""
@@ -235,7 +237,7 @@ class Link:
             self.field = 3
             return _FIELD
         if answered:
-            right = sha256(bms.link_key + pack("<iBii", self.nonce, number, a, b)).digest()
+            right = sha256(bms.profile.link_key + pack("<iBii", self.nonce, number, a, b)).digest()
             if not self._open or self._values[3] != unpack("<I", right[:4])[0] & MOST:
                 return _ANSWER
         elif row[1]:
@@ -297,24 +299,13 @@ class Link:
         self._answer()
         now_ms = bms.readings.now_ms
         due = (now_ms - self._sent_ms) & MOST >= _TELEMETRY_MS
-        if self._is_news(bms.outputs) or self._fresh or due:
+        if bms.news or self._fresh or due:
             self._emit(_OUTPUTS, bms.outputs)
         if due:
             self._sent_ms = now_ms
             self._emit(_READINGS, bms.readings)
             self._emit(_ESTIMATE, bms.estimates[self._cell])
             self._cell = self._cell + 1 if self._cell + 1 < self.cells else 0
-
-    def _is_news(self, outputs):
-        told = self._told
-        same = told[0] == outputs.state and told[1] == outputs.decision
-        if same and told[2] == outputs.reason and told[3] == outputs.alarms:
-            return False
-        told[0] = outputs.state
-        told[1] = outputs.decision
-        told[2] = outputs.reason
-        told[3] = outputs.alarms
-        return True
 
     def _answer(self):
         if self._damaged:

@@ -5,6 +5,7 @@ loosen them. docs/profile.md is made from this table, its comments included.
 """
 
 import json
+from binascii import crc32
 
 from relith.scheduler import POLICIES
 
@@ -150,6 +151,7 @@ class Profile:
 
     def __init__(self, text, source="profile"):
         self.source = source
+        self.crc30 = crc32(text if isinstance(text, (bytes, bytearray)) else text.encode()) & 0x3FFFFFFF  # which one it is
         data = _parsed(text, source)
         _check_names(data, source)
         for name, low, high in FIELDS:

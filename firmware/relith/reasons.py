@@ -44,6 +44,8 @@ REASONS = (
     # commands
     "the fault is still there",
     "days must be 1 to the profile's arm_days",
+    "the profile is refused, and its sentence says why",
+    "the flash could not be written",
     # the scheduler's
     "policy is none",
     "fixed protocol: a pulse after every charge",
@@ -67,4 +69,4 @@ WINDOW, NO_RESISTANCE, PREDICTED, TOO_STRONG, PULSE_BUDGET, DAY_BUDGET, LIFE_BUD
 )
 NO_CLOCK, CALENDAR, FLOOR = range(22, 25)
 DELIVERED, VOLTAGE, JUMP, HEAT, LATE, CURRENT, RESTED, PASSED = range(25, 33)
-STILL, DAYS = range(33, 35)
+STILL, DAYS, PROFILE, FLASH = range(33, 37)

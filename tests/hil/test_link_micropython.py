@@ -108,6 +108,8 @@ class Stream:
 class Quiet(Controller):
     def command(self, code, a, b):
         return 0
+    def refused(self, message, refusal, reason):
+        self.events.add(5, 1 << 24 | message << 8 | refusal, reason)
 def run(chunks, cells, rig):
     bms = Quiet(cells)
     stream = Stream(chunks)
@@ -129,6 +131,7 @@ def run(chunks, cells, rig):
         for k in range(3 * len(chunks)):
             bms.readings.now_ms += 400
             bms.outputs.state = k & 7
+            bms.news = bms.events.watch(bms.outputs, k)
             tick()
     finally:
         micropython.heap_unlock()

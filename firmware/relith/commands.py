@@ -1,0 +1,126 @@
+"""What persons ask over the link: commands, a new profile, records to read. The link has checked frame and challenge.
+
+Wishes hold until the power goes; what must outlive that (arming, calibration) is kept by the gate and its journal.
+"""
+
+from relith import reasons as why
+from relith.profile import Profile, ProfileError
+
+try:
+    from micropython import const
+except ImportError:
+    const = int
+
+# places in catalogue.COMMANDS
+_STOP = const(0)
+_RESUME = const(1)
+_CLEAR_LATCH = const(2)
+_ARM = const(3)
+_DISARM = const(4)
+_CONSENT = const(5)
+_CALENDAR = const(6)
+_CALIBRATE = const(7)
+_COMMISSION = const(8)
+_STORAGE = const(9)
+_SET_CLOCK = const(10)
+_REBOOT = const(11)
+
+# places in catalogue.AREAS
+_BLACK_BOX = const(2)
+_LOG = const(3)
+_PROFILE = const(4)
+_REFUSAL = const(5)
+_PROFILE_SLOT = const(2)  # of the store, after the journal's two
+
+
+class Wishes:
+    """What was asked and still holds. Times are seconds of `Clock`; -1: nothing was asked."""
+
+    def __init__(self):
+        self.consent = -1  # 1 given, 0 withdrawn; -1: the board's own line decides
+        self.free_until_s = self.full_at_s = -1
+        self.day = (
+            self.second
+        ) = -1  # wall-clock time when the clock was set: days since 1970-01-01 (UTC), second of the day
+        self.set_at_s = 0
+        self.storage = 0  # 1: the cell waits for no use
+        self.restart = 0  # 1: the board is to restart after this tick
+        self.refusal = b""  # why the last profile was refused
+
+    def apply(self, readings, now_s):
+        """What was told over the link counts as if the board had read it."""
+        if self.consent >= 0:
+            readings.user_consent = self.consent
+        if self.free_until_s >= 0:
+            readings.user_free_s = max(0, self.free_until_s - now_s)
+        if self.full_at_s >= 0:
+            readings.user_full_in_s = max(0, self.full_at_s - now_s)
+        if self.day >= 0:
+            readings.clock_known = 1
+
+    def wall_s(self, now_s):
+        """Second of the day, or more when days have passed since the clock was set; -1: not set."""
+        return -1 if self.day < 0 else self.second + now_s - self.set_at_s
+
+
+def run(bms, code, a, b):
+    """Carry out a command. Returns an index into REASONS, 0 = done."""
+    wishes, now_s = bms.wishes, bms.clock.seconds
+    if code == _STOP:
+        return bms.stop(1)
+    if code == _RESUME:
+        return bms.stop(0)
+    if code == _CLEAR_LATCH:
+        return bms.clear()
+    if code == _ARM:
+        return bms.arm(a)
+    if code == _DISARM:
+        return bms.disarm()
+    if code == _COMMISSION:
+        return bms.commission()
+    if code == _CALIBRATE:
+        bms.ledger.calibrate(a, b)
+        bms.calibrated()
+    elif code == _CONSENT:
+        wishes.consent = a
+    elif code == _CALENDAR:
+        wishes.free_until_s = now_s + a
+        wishes.full_at_s = now_s + b if b >= 0 else -1
+    elif code == _SET_CLOCK:
+        wishes.day = a
+        wishes.second = b
+        wishes.set_at_s = now_s
+    elif code == _STORAGE:
+        wishes.storage = a
+    elif code == _REBOOT:
+        wishes.restart = 1
+    return why.GRANTED
+
+
+def commit(bms, data):
+    """Keep an uploaded profile, to be in force from the next start on; refused whole when anything is wrong with it."""
+    bms.wishes.refusal = b""
+    try:
+        Profile(data, "upload")
+        bms.journal.store.write(_PROFILE_SLOT, data)
+    except ProfileError as error:
+        bms.wishes.refusal = str(error).encode()
+        return why.PROFILE
+    except OSError:
+        return why.FLASH
+    return why.GRANTED
+
+
+def record(bms, area):
+    """Bytes to download, or None."""
+    if area < _BLACK_BOX or area == _PROFILE:
+        try:
+            return bms.journal.store.read(_PROFILE_SLOT if area == _PROFILE else area)
+        except OSError:
+            return None
+    if area == _REFUSAL:
+        return bms.wishes.refusal
+    if area == _LOG:
+        now_s = bms.clock.seconds
+        return bms.log.pack(now_s, bms.wishes.day, bms.wishes.wall_s(now_s))
+    return None
