@@ -5,179 +5,333 @@ Every kind answers `tick(readings) -> Outputs`, so that the closed loop of `host
 
 from __future__ import annotations
 
+import json
+import random
+import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from hil.codec import Client, LinkError, Refused
+from relith.profile import Profile
 from relith.readings import Outputs, Readings
 
-from hil.codec import Client, LinkError, Refused
-
 WATCHDOG_MS = 8000  # firmware/boards/base.py: a rig build whose readings stop is reset by its watchdog after this
+FLASH = ("journal.0", "journal.1")
+
+
+class Wire:
+    """A byte stream on its way to the board, with what can go wrong on it. `port` is the board's real end."""
+
+    def __init__(self, port: Any) -> None:
+        self.port = port
+        self.fault: tuple[str, float] | None = None
+        self.sent: list[bytes] = []  # the last frames, for somebody who repeats them
+        self.random = random.Random(0x11)
+
+    def write(self, data: bytes) -> None:
+        self.sent = [*self.sent[-7:], bytes(data)]
+        verb, share = self.fault or ("ok", 0.0)
+        lost = verb == "off" or verb == "stuck" or (verb == "intermittent" and self.random.random() < share)
+        if verb in ("garbage", "wrong"):
+            data = bytearray(data)
+            data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        if not lost:
+            self.port.write(bytes(data))
+
+    def read(self) -> bytes:
+        data: bytes = self.port.read()
+        return b"" if self.fault and self.fault[0] == "off" else data
 
 
 class Board(ABC):
-    """`slots`: the journal's two slots, as bytes. `powered`, `connected`: what the rig has done to it."""
+    """One board on one profile. `powered`: whether it runs; `round_trip_s`: time that every tick took."""
 
     kind = ""
-    can: frozenset[str] = frozenset()
+    can: frozenset[str] = frozenset()  # of hil.scenario's needs
 
-    def __init__(self, cells: int, thermistors: int = 1) -> None:
-        self.cells, self.thermistors = cells, thermistors
+    def __init__(self, profile: Profile, text: str) -> None:
+        """`text`: the profile as JSON, for boards that need it as a file."""
+        self.profile, self.text = profile, text
         self.boots = 0
         self.powered = False
         self.round_trip_s: list[float] = []
         self.off = Outputs()
+        self.client = Client(None)  # type: ignore[arg-type]
+        self.wire = Wire(None)
+
+    # --- what each kind does its own way
+    @abstractmethod
+    def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
+        """Start with this journal; returns the port of the link."""
 
     @abstractmethod
+    def _stop(self) -> None: ...
+
+    @abstractmethod
+    def slots(self) -> dict[int, bytes]:
+        """The journal's two slots as they are now."""
+
+    @abstractmethod
+    def _tick(self, readings: Readings) -> Outputs: ...
+
+    def flash_fault(self, verb: str, magnitude: float) -> None:
+        """Make the journal's storage fail from now on; `ok` heals it."""
+        raise NotImplementedError(f"{self.kind} boards cannot be given a failing flash")
+
+    # --- what they have in common
     def start(self, slots: Mapping[int, bytes], watchdog: bool = False) -> None:
-        """Power on with this journal."""
+        fault = self.wire.fault
+        self.wire = Wire(self._power(slots, watchdog))
+        self.client = Client(self.wire, key=self.profile.link_key, timeout_s=2.0)
+        self.boots += 1
+        self.powered = True
+        self.client.hello()
+        self.wire.fault = fault
 
-    @abstractmethod
-    def tick(self, readings: Readings) -> Outputs: ...
+    def power_off(self) -> None:
+        self.powered = False
+        self._stop()
 
-    @abstractmethod
-    def power_off(self) -> None: ...
+    def tick(self, readings: Readings) -> Outputs:
+        began = time.perf_counter()
+        outputs = self._tick(readings)
+        self.round_trip_s.append(time.perf_counter() - began)
+        return outputs
 
-    @abstractmethod
-    def slots(self) -> dict[int, bytes]: ...
-
-    @abstractmethod
-    def client(self) -> Client: ...
-
-    @abstractmethod
     def latest(self) -> dict[str, dict[str, Any]]:
         """What the board has sent last, by message."""
-
-    def estimate(self) -> dict[str, Any] | None:
-        """The last estimate that the board has sent; None when there is none yet."""
-        return self.latest().get("estimate")
+        return self.client.latest
 
     def refused(self) -> int:
-        """Frames that the board has refused, as it says."""
+        """Frames that the board says it has refused."""
         told = self.latest().get("refused", {})
         return sum(told.get(name, 0) for name in ("malformed", "unknown", "replayed", "misplaced"))
 
-    def identity(self) -> dict[str, Any]:
-        """What the board says it is."""
-        return self.client().hello()
-
     def command(self, name: str, a: int = 0, b: int = 0) -> str:
         """Carry out a command of the catalogue; `done`, or `refused` or `silent` with the sentence after a colon."""
+        return self._ask(lambda: self.client.command(name, a, b))
+
+    def upload(self, profile: bytes) -> str:
+        """Send a profile in two phases; answers as `command`."""
+        return self._ask(lambda: self.client.upload_profile(profile))
+
+    def _ask(self, call: Callable[[], object]) -> str:
+        if not self.powered:
+            return "silent: the board has no power"
         try:
-            self.client().command(name, a, b)
+            call()
         except Refused as error:
             return f"refused: {error}"
         except LinkError as error:
             return f"silent: {error}"
         return "done"
 
+    def raw(self, data: bytes) -> None:
+        """Bytes onto the wire that nobody meant."""
+        self.wire.port.write(data)
+        self.client.pump()
+
+    def repeat(self) -> None:
+        """The last frames once more, as a recorder on the wire would."""
+        for data in list(self.wire.sent):
+            self.wire.port.write(data)
+        self.client.pump()
+
+    def fault(self, component: str, verb: str, magnitude: float) -> Callable[[], None]:
+        """A fault of `flash` or `link`; returns what heals it."""
+        if component == "flash":
+            self.flash_fault(verb, magnitude)
+            return lambda: self.flash_fault("ok", 0.0)
+        self.wire.fault = (verb, magnitude)
+
+        def heal() -> None:
+            self.wire.fault = None
+
+        return heal
+
+    def black_box(self) -> bytes:
+        return self.client.download("black_box") if self.powered else b""
+
     def close(self) -> None:
         if self.powered:
             self.power_off()
 
 
-class _MemoryStore:
+class _Store:
+    """The journal's two slots in memory, with a storage that may fail."""
+
     def __init__(self, slots: Mapping[int, bytes]) -> None:
         self.slots = dict(slots)
+        self.fault = ("ok", 0.0)
+        self.random = random.Random(0xF1)
 
     def read(self, slot: int) -> bytes | None:
+        if self.fault[0] == "off":
+            raise OSError(5, "flash")
         return self.slots.get(slot)
 
     def write(self, slot: int, data: bytes) -> None:
+        verb, share = self.fault
+        if verb == "off" or (verb == "intermittent" and self.random.random() < share):
+            raise OSError(5, "flash")
+        if verb == "stuck":
+            return
+        data = bytearray(data)
+        if verb == "wrong":
+            data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        elif verb == "garbage":
+            data = bytearray(self.random.randbytes(len(data)))
         self.slots[slot] = bytes(data)
 
 
-class _Wire:
-    """Both ends of a byte stream in memory; `turn` lets the board look at what has arrived."""
+class _Loop:
+    """Both ends of a stream in memory: the firmware's (`read` gives None when nothing came), and a codec.Port."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], None]) -> None:
+        self.turn = turn
         self.arriving: list[bytes] = []
         self.left = bytearray()
-        self.turn: Any = None
+        self.board = _BoardEnd(self)
 
-    # the board's end
-    def read_board(self) -> bytes | None:
-        return self.arriving.pop(0) if self.arriving else None
-
-    # the host's end, a codec.Port
     def write(self, data: bytes) -> None:
-        self.arriving.append(bytes(data))
+        self.arriving.append(data)
 
     def read(self) -> bytes:
-        if self.turn is not None and self.arriving:
-            self.turn()
+        self.turn()
         data, self.left = bytes(self.left), bytearray()
         return data
 
 
 class _BoardEnd:
-    def __init__(self, wire: _Wire) -> None:
-        self.wire = wire
+    def __init__(self, loop: _Loop) -> None:
+        self.loop = loop
 
     def read(self) -> bytes | None:
-        return self.wire.read_board()
+        return self.loop.arriving.pop(0) if self.loop.arriving else None
 
     def write(self, data: bytes) -> None:
-        self.wire.left += data
+        self.loop.left += data
 
 
 class HostBoard(Board):
     """The firmware in this process. Readings go in directly, commands and telemetry over the link as on every board."""
 
     kind = "host"
-    can = frozenset({"sensors", "switches", "power", "flash", "link", "truth", "fast"})
+    can = frozenset({"truth", "sensors", "switches", "power", "flash", "link", "fast"})
 
-    def __init__(self, profile: Any, cells: int, thermistors: int = 1) -> None:
-        super().__init__(cells, thermistors)
-        self.profile = profile
-        self.bms: Any = None
-        self._store = _MemoryStore({})
-        self._wire = _Wire()
-        self._client = Client(self._wire, key=profile.link_key)
-        self._scratch = Readings(cells, thermistors)
-
-    def start(self, slots: Mapping[int, bytes], watchdog: bool = False) -> None:
+    def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
         from relith.bms import Bms
 
-        self._store = _MemoryStore(slots)
-        self._wire = _Wire()
-        self.bms = Bms(self.profile, self._store, _BoardEnd(self._wire))
-        self.bms.cutoff_present = 1
-        self.bms.link.readings = self._scratch  # a rig build: commands are taken between ticks, not in them
-        self._wire.turn = self._turn
-        self._client = Client(self._wire, key=self.profile.link_key)
-        self.boots += 1
-        self.powered = True
+        self.store = _Store(slots)
+        stream = _Loop(self._listen)
+        self.bms = Bms(self.profile, self.store, stream.board)
+        self.bms.gate.cutoff_present = 1
+        self.bms.link.readings = Readings(self.profile.cell_count)  # as a rig build: commands come between ticks
+        self.bms.link.rig = 1
+        self._stream = stream
+        return stream
 
-    def _turn(self) -> None:
+    def _listen(self) -> None:
         """What a rig build's loop does between ticks: take what has arrived."""
         link = self.bms.link
         link.inject(self.bms)
-        while self._wire.arriving or link._chunk is not None:
+        while self._stream.arriving or link._chunk is not None:
             link.inject(self.bms)
 
-    def tick(self, readings: Readings) -> Outputs:
-        began = time.perf_counter()
-        self._turn()
+    def _tick(self, readings: Readings) -> Outputs:
         outputs: Outputs = self.bms.tick(readings)
-        self.round_trip_s.append(time.perf_counter() - began)
-        if self._wire.left:
-            self._client.pump()
+        if self._stream.left:
+            self.client.pump()
         return outputs
 
-    def power_off(self) -> None:
-        self.powered = False
+    def _stop(self) -> None:
         self.bms = None
 
     def slots(self) -> dict[int, bytes]:
-        return dict(self._store.slots)
+        return dict(self.store.slots)
 
-    def latest(self) -> dict[str, dict[str, Any]]:
-        return self._client.latest
+    def flash_fault(self, verb: str, magnitude: float) -> None:
+        self.store.fault = (verb, magnitude)
 
-    def client(self) -> Client:
-        if self._client.session < 0:
-            self._client.hello()
-        return self._client
+
+class LinkBoard(Board):
+    """A rig build behind its link: readings and outputs travel as frames, in lockstep."""
+
+    def __init__(self, profile: Profile, text: str) -> None:
+        super().__init__(profile, text)
+        self._outputs = Outputs()
+
+    def _tick(self, readings: Readings) -> Outputs:
+        outputs = self._outputs
+        for name, value in self.client.step(readings).items():
+            setattr(outputs, name, value)
+        return outputs
+
+
+class _Stepped:
+    """The link of a virtual board whose loop runs only when somebody waits for it."""
+
+    def __init__(self, board: Any) -> None:
+        self.board = board
+
+    def write(self, data: bytes) -> None:
+        self.board.hardware.link_in += data
+
+    def read(self) -> bytes:
+        hardware = self.board.hardware
+        self.board.step()
+        data = bytes(hardware.link_out)
+        hardware.link_out.clear()
+        return data
+
+
+class VirtualRigBoard(LinkBoard):
+    """The rig build on MicroPython's WebAssembly build: real frames, real flash files, its own interpreter."""
+
+    kind = "virtual"
+    can = HostBoard.can - {"flash"} | {"flash"}
+    _image: dict[str, bytes] | None = None  # compiled once; only the profile differs
+
+    def __init__(self, profile: Profile, text: str) -> None:
+        super().__init__(profile, text)
+        self._folder = tempfile.TemporaryDirectory(prefix="relith-flash-")
+        self.folder = Path(self._folder.name)
+        self._board: Any = None
+
+    def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
+        from hil import image
+        from hil.virtual.board import VirtualBoard
+        from hil.virtual.hardware import POWER_ON_RESET, WDT_RESET
+
+        if VirtualRigBoard._image is None:
+            VirtualRigBoard._image = image.build("rig_virtual", next(image.PROFILES.glob("*.json")))
+        profile = json.dumps(json.loads(self.text), separators=(",", ":")).encode()
+        image.write(VirtualRigBoard._image | {"profile.json": profile}, self.folder)
+        for slot, name in enumerate(FLASH):
+            path = self.folder / name
+            if slot in slots:
+                path.write_bytes(slots[slot])
+            elif path.exists():
+                path.unlink()
+        if self._board is None:
+            self._board = VirtualBoard(self.folder, stepped=True)
+            self._board.start()
+        else:
+            self._board.reset(WDT_RESET if watchdog else POWER_ON_RESET)
+        return _Stepped(self._board)
+
+    def _stop(self) -> None:
+        self._board.hardware.link_in.clear()
+
+    def slots(self) -> dict[int, bytes]:
+        paths = {slot: self.folder / name for slot, name in enumerate(FLASH)}
+        return {slot: path.read_bytes() for slot, path in paths.items() if path.is_file()}
+
+    def close(self) -> None:
+        super().close()
+        if self._board is not None:
+            self._board.kill()
+        self._folder.cleanup()

@@ -107,6 +107,7 @@ class Scenario:
     quick: bool
     profile: Profile
     profile_name: str
+    profile_text: str
     cell: dict[str, Any]
     life: dict[str, Any]
     use: dict[str, Any]
@@ -185,8 +186,8 @@ def every() -> list[Path]:
     return sorted(FOLDER.glob("*.toml"))
 
 
-def read_profile(name: str, changes: dict[str, Any], path: Path) -> Profile:
-    """A profile of `firmware/profiles` by its name, or beside the scenario by its file name, with some fields changed."""
+def read_profile(name: str, changes: dict[str, Any], path: Path) -> tuple[Profile, str]:
+    """A profile of `firmware/profiles` by its name, or beside the scenario by its file name, with some fields changed; and as text."""
     file = path.parent / name if name.endswith(".json") else PROFILES / f"{name}.json"
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -194,7 +195,8 @@ def read_profile(name: str, changes: dict[str, Any], path: Path) -> Profile:
         known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.json")))
         raise InputError(f"{path.name}: profile '{name}' is not a readable profile (there are {known})") from None
     try:
-        return Profile(json.dumps(data | changes), f"{path.name}: profile {name}")
+        text = json.dumps(data | changes)
+        return Profile(text, f"{path.name}: profile {name}"), text
     except ProfileError as error:
         raise InputError(str(error)) from None
 
@@ -223,7 +225,7 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
         raise InputError(f"{cell.where('charge')} is {cell_values['charge']:.0%} (allowed: 0 % … 100 %)")
     cell.done()
     profile_name = top.take("profile")
-    profile = read_profile(profile_name, top.table("profile_changes").data, path)
+    profile, profile_text = read_profile(profile_name, top.table("profile_changes").data, path)
     life = top.table("life")
     life_values = {
         "cycles": life.take("cycles", 0, int),
@@ -273,6 +275,7 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
         quick=top.take("quick", False, bool),
         profile=profile,
         profile_name=profile_name,
+        profile_text=profile_text,
         cell=cell_values,
         life=life_values,
         use=use_values,

@@ -109,7 +109,7 @@ def past(scenario: Scenario) -> Past:
 def _live(scenario: Scenario) -> Past:
     profile, life = scenario.profile, scenario.life
     ratings = ratings_of(profile, scenario.use)
-    board = HostBoard(profile, profile.cell_count)
+    board = HostBoard(profile, scenario.profile_text)
     board.start({})
     bms = board.bms
     if life["commissioned"]:

@@ -327,7 +327,7 @@ class World:
         volts = [cell.voltage_v for cell in cells]
         first = cells[0]
         share = first.area_cm2 / self.nominal_mah
-        estimate = board.estimate() or {}
+        estimate = board.latest().get("estimate", {})
 
         def ppm(name: str) -> float | None:
             return estimate[name] * PPM if name in estimate else None
