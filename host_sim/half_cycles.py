@@ -71,6 +71,7 @@ class Lives:
         self.ocv_v = np.zeros(self.n)  # of that rest, when it qualified
         self.ambient_degc = np.full(self.n, 25.0)
         self._index = 0
+        self._resistance_uohm = np.zeros(self.n)  # last measured
         self._swing = self._swing_limits()
 
     def _swing_limits(self):
@@ -125,7 +126,7 @@ class Lives:
         ended = np.zeros(self.n, bool)
         more = {}
         v_rest = self.cells.voltage_v
-        resistance = np.zeros(self.n)
+        resistance = self._resistance_uohm
         if pulse_c is not None and np.any(pulse_s > 0):
             controls = [Control.current(-c * self.one_c_a, v_min=self.v_min) for c in pulse_c]
             seconds, events, moved = self._advance(controls, pulse_s)
@@ -152,13 +153,14 @@ class Lives:
             low = emptied if k == 0 else low | emptied
             k += 1
         more["early_rate_permille"] = np.where(early_s > 0, early / np.maximum(early_s, 1e-9) * 3.6e6, 0.0)
-        more["resistance_uohm"] = resistance
         return self._record(-1, -total, time_s, np.where(low, END_LOW, END_STOPPED), np.full(self.n, self.v_min), more)
 
     def _advance_first(self, rate, left, v_rest, resistance):
         """The drop that a current step takes, without moving the cell."""
         saved = self.cells.state()
-        self.cells.advance(Control.current(-rate * self.one_c_a), np.minimum(10.0, left), ambient_degc=self.ambient_degc)
+        self.cells.advance(
+            Control.current(-rate * self.one_c_a), np.minimum(10.0, left), ambient_degc=self.ambient_degc
+        )
         resistance[:] = np.maximum(v_rest - self.cells.voltage_v, 0.0) / (rate * self.one_c_a) * 1e6
         self.cells.restore(saved)
 
@@ -175,10 +177,11 @@ class Lives:
             "temp_cdegc": self.cells.temperature_degc * 100.0,
             "end": end,
             "end_uv": end_v * 1e6,
+            "end_permille": np.abs(self.cells.current_a) / self.one_c_a * 1e3,
             "pulse_ppm": 0.0,
             "pulse_permille": 0.0,
             "pulse_s": 0.0,
-            "resistance_uohm": 0.0,
+            "resistance_uohm": self._resistance_uohm,
             "rest_before_s": self.rest_s,
             "ocv_before_uv": self.ocv_v * 1e6,
             **more,

@@ -15,7 +15,28 @@ from host_sim.cell.cathode import ocv
 from host_sim.cell.kernel import drift_um_per_h
 from host_sim.half_cycles import AREA_CM2, SensorClass
 
-CONTENT_POINTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.965, 0.98, 0.99, 0.995, 1.0)
+CONTENT_POINTS = (
+    0.0,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.85,
+    0.9,
+    0.93,
+    0.95,
+    0.965,
+    0.98,
+    0.99,
+    0.995,
+    1.0,
+)
 PLATE_RATES = (0.15, 0.3, 0.6, 1.0, 2.0)
 STRIP_RATES = (0.05, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
 DEPTHS = (0.1, 0.25, 0.5, 1.0)
@@ -42,7 +63,12 @@ def measured_priors(lives, reference=0.3, cycles=12):
         lives.ambient_degc[:] = degc
         sei, plated = c.total("sei"), c.total("plated")
         lives.charge(plate, depth)
-        isolated, stripped, back, dead = c.total("isolated"), c.total("stripped"), c.total("reconnected"), c.isolated_mah_cm2
+        isolated, stripped, back, dead = (
+            c.total("isolated"),
+            c.total("stripped"),
+            c.total("reconnected"),
+            c.isolated_mah_cm2,
+        )
         lives.discharge([(strip, 99.0)], depth, np.array([pulse[0]]), np.array([pulse[1]]))
         lives.ambient_degc[:] = 25.0
         return (
@@ -52,11 +78,13 @@ def measured_priors(lives, reference=0.3, cycles=12):
         )
 
     base, sei, _ = cycle()
+    resistance = int(lives.records[0].resistance_uohm)
 
     def factors(name, points):
         return [round(1000 * cycle(**{name: point})[0] / base) for point in points]
 
     fields = {
+        "resistance_uohm": resistance,
         "loss_isolated_ppm": round(base * 1e6),
         "loss_sei_ppm": round(sei * 1e6),
         "loss_plate_rate_permille": _permille(PLATE_RATES),
@@ -107,7 +135,9 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
     low, high = lives._swing
     table_uv = [round(1e6 * float(ocv(parameters.cathode, low + part * (high - low)))) for part in CONTENT_POINTS]
     built = lives.truth()
-    lithium = float((built.cathode + built.active)[0]) + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+    lithium = (
+        float((built.cathode + built.active)[0]) + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+    )
     measured = measured_priors(lives)
     swing = float(lives.truth().swing[0])
     sites = float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
@@ -122,7 +152,6 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "cathode_capacity_ppm": round(1e6 * swing),
         "cathode_fade_ppm": round(1e6 * parameters.value("cathode_fade") * (high - low)),
         "reservoir_ppm": round(1e6 * (lithium - low * sites - swing)),
-        "resistance_uohm": int(lives.records[0].resistance_uohm),
         "voltage_sigma_uv": round(1e6 * (sensors.voltage_v**2 + sensors.voltage_noise_v**2) ** 0.5),
         "offset_sigma_ppm_per_h": round(1e6 * sensors.offset),
         "gain_sigma_ppm": round(1e6 * sensors.gain),
@@ -131,4 +160,3 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "rest_local_permille": round(1000 * parameters.value("local_stripping")),
     }
     return SimpleNamespace(**{**fields, **measured, **spreads, **changes})
-

@@ -35,6 +35,7 @@ class HalfCycle:
         self.temp_cdegc = 0  # charge-weighted mean
         self.end = END_STOPPED
         self.end_uv = 0  # last voltage under current
+        self.end_permille = 0  # and that current, of 1C
         self.pulse_ppm = self.pulse_permille = self.pulse_s = 0  # the activation pulse it began with
         self.rest_before_s = self.rest_after_s = 0
         self.ocv_before_uv = self.ocv_after_uv = 0  # rested voltage at the end of that rest; 0: it did not qualify
@@ -82,7 +83,7 @@ class _Stretch:
         self.kind = kind
         self.end = END_STOPPED
         self.net_ppm = self.asked_ppm = 0  # moved in its direction; the same when its end was last reported
-        self.s = self.ms = self.gap_ppm = self.early_permille = 0
+        self.s = self.ms = self.gap_ppm = self.early_permille = self.last_permille = 0
         self.pulse_ppm = self.pulse_permille = self.pulse_s = 0
         self.before_s = 0
         for k in range(len(self.before_uv)):
@@ -173,7 +174,7 @@ class Tracker:
             if belief.voltage_good:
                 for k in range(len(stretch.uv)):
                     stretch.uv[k] = r.cell_uv[k]
-            self.permille = self._last_permille = size * 1000 // p.one_c_count
+            self.permille = self._last_permille = stretch.last_permille = size * 1000 // p.one_c_count
         else:
             self._wait(r, belief, elapsed_ms)
             stretch = self._back if self._turning else main
@@ -215,6 +216,7 @@ class Tracker:
         h.temp_cdegc = s.temp.take()
         h.end = s.end
         h.end_uv = s.uv[cell]
+        h.end_permille = s.last_permille
         if h.end == END_LOW and h.end_uv > p.min_uv + _STRING_UV:
             h.end = END_STOPPED  # another cell of the string ended it
         h.pulse_ppm = s.pulse_ppm
@@ -312,7 +314,9 @@ class Tracker:
                     if self._last_permille * 10 <= p.taper_permille * 11:
                         self._ended(END_HIGH)
         elif main.kind < 0 and main.end == END_STOPPED:
-            if self._low and (flow >= 0 or belief.min_uv <= p.min_uv):  # stopped there, or stays there; a short dip is none
+            if self._low and (
+                flow >= 0 or belief.min_uv <= p.min_uv
+            ):  # stopped there, or stays there; a short dip is none
                 self._ended(END_LOW)
             self._low = flow < 0 and belief.voltage_good and belief.min_uv <= p.min_uv + _NEAR_UV
 

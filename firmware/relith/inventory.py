@@ -106,7 +106,8 @@ class Inventory:
         f = self.filter
         if h.ocv_before_uv and not self._ocv_used:
             self._anchor_ocv(h.ocv_before_uv)
-        self._corrode(h.rest_before_s, h.temp_cdegc)
+        self._corrode(h.rest_before_s, h.temp_cdegc, 0)
+        self._corrode(h.duration_s, h.temp_cdegc, h.kind * h.charge_ppm * _PPB // 2)
         if h.kind > 0:
             self._charge(h)
         else:
@@ -153,9 +154,12 @@ class Inventory:
         f.scale(_D, ONE - share)
         f.noise(_D, isolated * share // ONE * _RECOVER_NOISE_PERMILLE // 1000)
 
-    def _corrode(self, rest_s, temp_cdegc):
-        active = max(0, self.filter.mean(_ACTIVE))
-        expected = corrosion_ppb(self.profile, active, rest_s, temp_cdegc)
+    def _corrode(self, seconds, temp_cdegc, to_middle):
+        """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half time."""
+        f = self.filter
+        metal = _within(f.x[_Q] - f.x[_C] + to_middle, max(0, f.mean(_ACTIVE) + to_middle))
+        full = metal * 1000 // max(1, f.x[_Q])
+        expected = corrosion_ppb(self.profile, metal, full, seconds, temp_cdegc)
         if expected > 0:
             self._lose(_S, _SEI, expected)
 

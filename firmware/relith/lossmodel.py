@@ -4,10 +4,7 @@ Pure functions of a `HalfCycle` and the profile, in parts per billion of nominal
 The cell's own factors on these expectations are learned in `inventory.py`.
 """
 
-_REST_CURVE = (
-    (0, 250, 500, 1000, 1500, 2000, 3000, 5000),
-    (0, 221, 393, 632, 777, 865, 950, 993),
-)  # 1 - exp(-x), per mille
+from relith.halfcycle import EARLY_PPM
 
 
 def table(xs, ys, x):
@@ -62,10 +59,16 @@ def sei_ppb(profile, h):
     return h.charge_ppm * profile.loss_sei_ppm // 1000
 
 
-def corrosion_ppb(profile, active_ppb, rest_s, temp_cdegc):
-    """Expected lithium bound in SEI by a rest with active metal standing; doubles every 10 °C (Deng26: worse when charged and warm)."""
+def corrosion_ppb(profile, metal_ppb, full_permille, seconds, temp_cdegc):
+    """Expected plated metal bound in SEI by time alone; half as fast empty as full, doubles every 10 °C (Deng26: worse charged and warm)."""
     warm = table((-2500, 500, 1500, 2500, 3500, 4500, 5500), (31, 250, 500, 1000, 2000, 4000, 8000), temp_cdegc)
-    return active_ppb * profile.corrosion_ppm_per_day // 1000000 * warm // 1000 * rest_s // 86400
+    rate = profile.corrosion_ppm_per_day * warm // 1000 * (500 + full_permille // 2) // 1000
+    return metal_ppb * rate // 1000000 * seconds // 86400
+
+
+def seconds(profile, ppm, rate_permille):
+    """Time that a charge takes at a rate (1C need not be the nominal capacity in an hour)."""
+    return ppm * 18 // 5 * profile.nominal_capacity_uah // (max(1, rate_permille) * profile.one_c_ua)
 
 
 def pulse_share_ppm(profile, rate_permille, length_s):
@@ -75,7 +78,7 @@ def pulse_share_ppm(profile, rate_permille, length_s):
     speed * (E/rate) * (1 - exp(-rate * t / E)) seconds at the reference rate, E = pulse_early_ppm.
     """
     speed = table(profile.pulse_rate_permille, profile.pulse_speed_permille, rate_permille)
-    fade_s = max(1, profile.pulse_early_ppm * 3600 // max(1, rate_permille) // 1000)
+    fade_s = max(1, seconds(profile, profile.pulse_early_ppm, rate_permille))
     way_s = speed * fade_s // 1000 * one_minus_exp(length_s * 1000 // fade_s) // 1000
     return table(profile.pulse_way_s, profile.pulse_share_permille, way_s) * 1000
 
@@ -83,8 +86,9 @@ def pulse_share_ppm(profile, rate_permille, length_s):
 def early_share_ppm(profile, h):
     """The same for whatever `h` did itself: the pulse asked for, or a fast start or a fast drive of the user's own."""
     best = pulse_share_ppm(profile, h.rate_permille, h.duration_s)
-    if h.early_rate_permille > 0:
-        best = max(best, pulse_share_ppm(profile, h.early_rate_permille, 180000 // h.early_rate_permille))
+    early = h.early_rate_permille
+    if early > h.rate_permille:
+        best = max(best, pulse_share_ppm(profile, early, seconds(profile, EARLY_PPM, early)))
     if h.pulse_s > 0:
         best = max(best, pulse_share_ppm(profile, h.pulse_permille, h.pulse_s))
     return best
