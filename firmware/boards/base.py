@@ -14,7 +14,20 @@ _WATCHDOG_MS = 8000  # an RP2040 can count to 8388
 LONGEST_WAIT_MS = 4000  # a rest may wait longer, but the watchdog is fed after a whole tick and only then
 _LISTEN_MS = 100  # how often the link is looked at meanwhile
 
+# the reference schematic (docs/wiring.md), for cells up to 1.5 A; who builds for more passes his own
+SHUNT_UOHM = 100000
+SINK_UA = 1000000  # pulse sink at full level
+ONE_SHOT_MS = 330000  # when the hardware ends a pulse
+
 watchdog = None  # made by the first feed(); a tool that interrupts the program has to go on feeding it
+
+
+def watchdog_of(make):
+    """The watchdog, made by `make(ms)` when it is first asked for."""
+    global watchdog
+    if watchdog is None:
+        watchdog = make(_WATCHDOG_MS)
+    return watchdog
 
 
 class Files:
@@ -82,7 +95,7 @@ class Lines:
 
 def _front(i2c, profile):
     """What measures the cells: an ADS1115 and a thermistor for one, a BQ76952 for a string."""
-    if profile.cells == 1:
+    if profile.cell_count == 1:
         from drivers.ads1115 import ADS1115
         from drivers.single_cell import SingleCell
         from drivers.thermistor import Thermistor
@@ -90,7 +103,16 @@ def _front(i2c, profile):
         return SingleCell(ADS1115(i2c, time.sleep_ms), Thermistor())
     from drivers.bq76952 import BQ76952
 
-    return BQ76952(i2c, time.sleep_ms, profile.cells, profile.hard_min_uv, profile.hard_max_uv)
+    return BQ76952(i2c, time.sleep_ms, profile.cell_count, profile.hard_min_uv, profile.hard_max_uv)
+
+
+def _check(profile, sink_ua, one_shot_ms):
+    """Raises ValueError when the profile is for another board."""
+    pulse_ua = profile.one_c_ua * profile.pulse_max_permille // 1000
+    if pulse_ua > sink_ua:
+        raise ValueError("pulse_max_permille asks for %d uA, this board's sink gives %d" % (pulse_ua, sink_ua))
+    if profile.pulse_max_s * 1000 > one_shot_ms:
+        raise ValueError("pulse_max_s is %d, this board's one-shot ends at %d" % (profile.pulse_max_s, one_shot_ms // 1000))
 
 
 class Board:
@@ -100,12 +122,12 @@ class Board:
     the journal lies.
     """
 
-    rig = 0  # 1: the readings come over the link, and there is no switch to turn on (boards/rig.py)
-
     def __init__(
-        self, name, cutoff, profile, lines, i2c, level, uart, make_watchdog, shunt_uohm, sink_ua, one_shot_ms, folder=""
-    ):
+        self, name, cutoff, profile, lines, i2c, level, uart, make_watchdog,
+        shunt_uohm=SHUNT_UOHM, sink_ua=SINK_UA, one_shot_ms=ONE_SHOT_MS, folder="",
+    ):  # fmt: skip
         lsb_na = profile.current_lsb_na
+        _check(profile, sink_ua, one_shot_ms)
         self.name = name
         self.cutoff = cutoff
         self.lines = lines
@@ -134,6 +156,10 @@ class Board:
             missing += (", " if missing else "") + "%s at 0x%02x" % (self.front.NAME, self.front.address)
         return missing
 
+    def attach(self, bms):
+        """Tell the controller what it stands on."""
+        bms.gate.cutoff_present = 1 if self.cutoff else 0
+
     def safe(self):
         """Every switch off. Needs nothing to work but the pins."""
         self.sink.stop()
@@ -141,7 +167,7 @@ class Board:
         self.discharge.set(0)
 
     def read(self, r):
-        """Fill the readings of one tick. What did not answer keeps its old value and time, and says so."""
+        """Fill the readings of one tick; returns 1. What did not answer keeps its old value and time, and says so."""
         monitor = self.monitor
         front = self.front
         r.now_ms = now = time.ticks_ms() & _MASK
@@ -172,6 +198,7 @@ class Board:
         r.user_consent = lines.consent.value() if lines.consent and self.cutoff else 0
         r.watchdog_reset = self.after_watchdog
         self.after_watchdog = 0
+        return 1
 
     def apply(self, outputs):
         """Put the outputs of one tick on the switches."""
@@ -189,10 +216,7 @@ class Board:
 
     def feed(self):
         """Feed the watchdog; the first call starts it, and nothing stops it."""
-        global watchdog
-        if watchdog is None:
-            watchdog = self._make_watchdog(_WATCHDOG_MS)
-        watchdog.feed()
+        watchdog_of(self._make_watchdog).feed()
 
     def forever(self, turn):
         """Run `turn()`, which returns the longest wait in ms, for good; whatever ends it leaves every switch off."""

@@ -11,7 +11,7 @@ TRIGGER = Pin(5, Pin.OUT, value=0)
 from boards.base import Board, Lines  # noqa: E402
 
 NAME = "pico"
-CUTOFF = "INA228 ALERT sets a latch that opens all switches; CD4541B one-shot ends a pulse after 150 s; 7.5 A fuse"
+CUTOFF = "INA228 ALERT sets a latch that opens all switches; CD4541B one-shot ends a pulse after 330 s; 2 A fuse"
 
 
 def make(profile):
@@ -27,5 +27,4 @@ def make(profile):
         level=PWM(Pin(10), freq=20000, duty_u16=0),
         uart=UART(1, 460800, tx=Pin(20), rx=Pin(21), rxbuf=512),
         make_watchdog=lambda timeout_ms: WDT(timeout=timeout_ms),
-        shunt_uohm=20000, sink_ua=5000000, one_shot_ms=150000,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from pyb import DAC  # noqa: E402
 from boards.base import Board, Lines  # noqa: E402
 
 NAME = "pyboard"
-CUTOFF = "INA228 ALERT sets a latch that opens all switches; CD4541B one-shot ends a pulse after 150 s; 7.5 A fuse"
+CUTOFF = "INA228 ALERT sets a latch that opens all switches; CD4541B one-shot ends a pulse after 330 s; 2 A fuse"
 
 
 def make(profile):
@@ -30,6 +30,5 @@ def make(profile):
         level=Converter(DAC(Pin("X5"))),
         uart=UART(4, 460800, rxbuf=512),
         make_watchdog=lambda timeout_ms: WDT(timeout=timeout_ms),
-        shunt_uohm=20000, sink_ua=5000000, one_shot_ms=150000,
         folder="/flash",
     )  # fmt: skip

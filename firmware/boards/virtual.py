@@ -13,7 +13,7 @@ import _host  # noqa: E402
 from boards.base import LONGEST_WAIT_MS, Board, Lines  # noqa: E402
 
 NAME = "virtual"
-CUTOFF = "simulated: INA228 ALERT latch and a one-shot of 150 s (hil/virtual/bench.py)"
+CUTOFF = "simulated: INA228 ALERT latch and a one-shot of 330 s (hil/virtual/bench.py)"
 
 
 class Virtual(Board):
@@ -35,5 +35,4 @@ def make(profile):
         level=PWM(Pin("level", Pin.OUT)),
         uart=UART(0),
         make_watchdog=lambda timeout_ms: WDT(timeout=timeout_ms),
-        shunt_uohm=20000, sink_ua=5000000, one_shot_ms=150000,
     )  # fmt: skip

@@ -9,16 +9,17 @@ from hil.chips.bq76952 import BQ76952
 from hil.chips.ina228 import INA228
 from hil.virtual.hardware import Hardware
 
-SHUNT_OHM = 0.02
-SINK_A = 5.0  # full scale of the pulse sink
-ONE_SHOT_MS = 150_000
+# as firmware/boards/base.py has them
+SHUNT_OHM = 0.1
+SINK_A = 1.0  # full scale of the pulse sink
+ONE_SHOT_MS = 330_000
 THERMISTOR_OHM, PULL_UP_OHM, SUPPLY_V = 10_000.0, 10_000.0, 3.3
 
 
 class Bench:
     """`demand_a`: what charger (+) or load (−) carries if its switch conducts. `cells`: 1, or a string of 3 to 16."""
 
-    def __init__(self, cells: int = 1, capacity_mah: float = 240.0, resistance_ohm: float = 0.05):
+    def __init__(self, cells: int = 1, capacity_mah: float = 240.0, resistance_ohm: float = 0.9):
         self.cells = cells
         self.capacity_as = capacity_mah * 3.6
         self.resistance_ohm = resistance_ohm
