@@ -3,7 +3,6 @@
 Wishes hold until the power goes; what must outlive that (arming, calibration) is kept by the gate and its journal.
 """
 
-from relith import reasons as why
 from relith.profile import Profile, ProfileError
 
 try:
@@ -24,6 +23,11 @@ _COMMISSION = const(8)
 _STORAGE = const(9)
 _SET_CLOCK = const(10)
 _REBOOT = const(11)
+
+# numbers of reasons.txt
+_WHY_GRANTED = const(0)
+_WHY_PROFILE = const(35)
+_WHY_FLASH = const(36)
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -94,7 +98,7 @@ def run(bms, code, a, b):
         wishes.storage = a
     elif code == _REBOOT:
         wishes.restart = 1
-    return why.GRANTED
+    return _WHY_GRANTED
 
 
 def commit(bms, data):
@@ -105,10 +109,10 @@ def commit(bms, data):
         bms.journal.store.write(_PROFILE_SLOT, data)
     except ProfileError as error:
         bms.wishes.refusal = str(error).encode()
-        return why.PROFILE
+        return _WHY_PROFILE
     except OSError:
-        return why.FLASH
-    return why.GRANTED
+        return _WHY_FLASH
+    return _WHY_GRANTED
 
 
 def record(bms, area):

@@ -1,0 +1,245 @@
+"""What persons ask over the link, on the real controller."""
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from relith import catalogue, commands, states
+from relith.bms import Bms
+from relith.profile import Profile
+from relith.readings import Readings
+
+from hil.codec import MOST, Client, Refused
+from host_sim.loop import MemoryStore
+
+TEXT = (Path(__file__).parents[2] / "firmware/profiles/liu21_nmc532.json").read_bytes()
+CODE = {name: code for code, (name, *_) in enumerate(catalogue.COMMANDS)}
+
+
+class Board:
+    """A real controller with good readings; a codec.Port whose every read is one tick."""
+
+    def __init__(self, store=None):
+        self.arriving, self.left = [], b""
+        self.bms = Bms(Profile(TEXT), store or MemoryStore(), self)
+        r = self.readings = Readings()
+        r.cell_uv[0] = 3_800_000
+        r.pack_uv = 3_800_000
+        r.current_ok = r.charge_ok = r.cell_ok = r.temp_ok = 1
+        self.end = self.End(self)
+        self.client = Client(self.end, key=self.bms.profile.link_key)
+
+    class End:
+        def __init__(self, board):
+            self.board = board
+
+        def write(self, data):
+            self.board.arriving.append(data)
+
+        def read(self):
+            self.board.tick()
+            data, self.board.left = self.board.left, b""
+            return data
+
+    def read(self):
+        return self.arriving.pop(0) if self.arriving else None
+
+    def write(self, data):
+        self.left += data
+
+    def tick(self, step_ms=100):
+        r = self.readings
+        r.now_ms = r.current_ms = r.cell_ms = r.temp_ms = (r.now_ms + step_ms) & MOST
+        r.charge_switch, r.discharge_switch = self.bms.outputs.charge_enable, self.bms.outputs.discharge_enable
+        return self.bms.tick(r)
+
+
+@pytest.fixture
+def board():
+    made = Board()
+    made.client.hello()
+    for _ in range(10):
+        made.tick()
+    return made
+
+
+def test_the_constants_are_places_in_the_tables():
+    for name, code in CODE.items():
+        if name != "commit_profile":  # the link does that with what was uploaded
+            assert commands.__dict__[f"_{name.upper()}"] == code
+    for name in ("BLACK_BOX", "LOG", "PROFILE", "REFUSAL"):
+        assert commands.__dict__[f"_{name}"] == catalogue.AREAS.index(name.lower())
+
+
+def test_stop_and_resume(board):
+    assert board.tick().discharge_enable == 1
+    board.client.command("stop")
+    assert (board.bms.outputs.charge_enable, board.bms.outputs.discharge_enable) == (0, 0)
+    board.client.command("resume")
+    for _ in range(5):
+        outputs = board.tick()
+    assert outputs.discharge_enable == 1
+
+
+def test_arming_is_kept_and_ended(board):
+    board.client.command("arm", 3)
+    armed = board.bms.gate.armed_until_s
+    assert armed == board.bms.clock.seconds + 3 * 86400 or armed == board.bms.clock.seconds - 1 + 3 * 86400
+    assert Board(board.bms.journal.store).bms.gate.armed_until_s == armed
+    board.client.command("disarm")
+    assert Board(board.bms.journal.store).bms.gate.armed_until_s == 0
+
+
+def test_longer_consent_than_the_profile_allows_is_refused():
+    data = json.loads(TEXT)
+    data["arm_days"] = 5
+    board = Board()
+    board.bms.profile.arm_days = 5
+    board.client.hello()
+    with pytest.raises(Refused, match="days must be 1 to the profile's arm_days"):
+        board.client.command("arm", 6)
+    assert board.bms.gate.armed_until_s == 0
+
+
+def test_a_latch_is_cleared_when_its_fault_is_gone(board):
+    board.readings.cell_uv[0] = board.readings.pack_uv = board.bms.profile.hard_max_uv + 50_000
+    for _ in range(20):
+        board.tick()
+    assert states.STATES[board.bms.machine.state] == "FAULT"
+    with pytest.raises(Refused, match="the fault is still there"):
+        board.client.command("clear_latch")
+    board.readings.cell_uv[0] = board.readings.pack_uv = 3_800_000
+    for _ in range(20):
+        board.tick()
+    assert states.STATES[board.bms.machine.state] == "FAULT"
+    board.client.command("clear_latch")
+    for _ in range(5):
+        board.tick()
+    assert states.STATES[board.bms.machine.state] != "FAULT"
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_consent_over_the_link_counts_for_the_line(board, given):
+    board.readings.user_consent = 1 - given
+    board.client.command("consent", given)
+    board.readings.user_consent = 1 - given
+    board.tick()
+    assert board.readings.user_consent == given
+    board.client.command("consent", -1)
+    board.readings.user_consent = 1 - given
+    board.tick()
+    assert board.readings.user_consent == 1 - given
+
+
+def test_the_calendar_runs_down(board):
+    board.client.command("calendar", 100, 50)
+    start_s = board.bms.clock.seconds
+    for _ in range(4):
+        board.tick(30_000)
+        gone = board.bms.clock.seconds - board.bms.clock.elapsed_ms // 1000 - start_s
+        assert abs(board.readings.user_free_s - max(0, 100 - gone)) <= 1
+        assert abs(board.readings.user_full_in_s - max(0, 50 - gone)) <= 1
+    board.client.command("calendar", 0, -1)
+    board.readings.user_full_in_s = -1
+    board.tick()
+    assert (board.readings.user_free_s, board.readings.user_full_in_s) == (0, -1)
+
+
+def test_the_clock_is_known_until_the_next_start(board):
+    assert board.readings.clock_known == 0
+    board.client.command("set_clock", 20_000, 3_600)
+    board.tick()
+    assert board.readings.clock_known == 1
+    board.tick(60_000)
+    now_s, day, second = struct.unpack("<iii", board.client.download("log")[:12])
+    assert day == 20_000 and second - 3_600 in (60, 61) and now_s >= 60
+    again = Board(board.bms.journal.store)
+    again.tick()
+    assert again.readings.clock_known == 0
+    assert again.bms.wishes.wall_s(5) == -1
+
+
+def test_calibration_is_applied_dated_and_kept(board):
+    board.client.command("calibrate", -300, 250)
+    assert (board.bms.ledger.offset_mcount, board.bms.ledger.gain_ppm) == (-300, 250)
+    again = Board(board.bms.journal.store).bms
+    assert (again.ledger.offset_mcount, again.ledger.gain_ppm) == (-300, 250)
+    assert again.gate.calibrated_until_s >= board.bms.profile.calibration_days * 86400
+
+
+def test_commissioning_makes_a_new_cell(board):
+    before = board.bms.estimates[0]
+    board.client.command("commission")
+    assert board.bms.estimates[0] is not before
+
+
+def test_storage_on_request(board):
+    board.client.command("storage", 1)
+    for _ in range(5):
+        board.tick()
+    assert states.STATES[board.bms.machine.state] == "STORAGE"
+
+
+def test_reboot_is_asked_of_the_board(board):
+    assert board.bms.wishes.restart == 0
+    board.client.command("reboot")
+    assert board.bms.wishes.restart == 1
+
+
+# ---- profiles
+def test_a_profile_is_kept_for_the_next_start(board):
+    data = json.loads(TEXT)
+    data["name"] = "another"
+    text = json.dumps(data).encode()
+    name = board.bms.profile.name
+    board.client.upload_profile(text)
+    assert board.bms.profile.name == name, "what ran before keeps running"
+    assert board.bms.journal.store.read(2) == text
+    assert board.client.download("profile") == text
+    assert board.client.download("refusal") == b""
+    assert board.client.hello()["profile_crc30"] == zlib.crc32(TEXT) & MOST
+
+
+@pytest.mark.parametrize("change, field", [({"min_uv": 1}, "min_uv"), ({"min_mv": 1}, "min_mv")])
+def test_a_bad_profile_is_refused_whole_and_names_the_field(board, change, field):
+    text = json.dumps(json.loads(TEXT) | change).encode()
+    with pytest.raises(Refused, match=field):
+        board.client.upload_profile(text)
+    assert field in board.client.download("refusal").decode()
+    assert board.bms.journal.store.read(2) is None
+    board.tick()
+
+
+def test_a_full_flash_is_told(board):
+    def full(slot, data):
+        raise OSError(28)
+
+    board.bms.journal.store.write = full
+    assert board.bms.profile_commit(TEXT) == commands._WHY_FLASH
+
+
+def test_an_unreadable_slot_is_nothing_to_download(board):
+    def broken(slot):
+        raise OSError(5)
+
+    assert board.client.download("journal_0") == board.bms.journal.store.read(0)
+    board.bms.journal.store.read = broken
+    assert board.client.download("journal_1") == b""
+    assert board.client.download("black_box") == b""
+
+
+# ---- the log
+def test_the_log_keeps_changes_and_refusals(board):
+    board.client.command("stop")
+    with pytest.raises(Refused):
+        board.client.command("arm", 400)
+    data = board.client.download("log")
+    events = list(struct.iter_unpack("<iii", data))[1:]
+    kinds = [code >> 24 for _, code, _ in events]
+    assert kinds.count(1) == 1 and kinds.count(0) >= 2
+    (refusal,) = [code for _, code, _ in events if code >> 24]
+    assert refusal & 0xFFFF == 3 << 8 | 6, "message answer, refused for a field"
+    changes = [code >> 16 & 255 for _, code, _ in events if not code >> 24]
+    assert changes[-1] == board.bms.outputs.state
