@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hil.codec import Client, LinkError, Refused
 from relith.profile import Profile
 from relith.readings import Outputs, Readings
+
+from hil.codec import Client, LinkError, Refused
 
 WATCHDOG_MS = 8000  # firmware/boards/base.py: a rig build whose readings stop is reset by its watchdog after this
 FLASH = ("journal.0", "journal.1")

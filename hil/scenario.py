@@ -15,6 +15,7 @@ from typing import Any
 from relith.profile import Profile, ProfileError
 
 from hil.condition import Condition, Span, parse_condition, parse_span
+from hil.tables import Table
 from hil.units import quantity
 from host_sim.cell import SETS, WORLDS
 from host_sim.errors import InputError
@@ -122,57 +123,6 @@ class Scenario:
     needs: frozenset[str] = field(default_factory=frozenset)
 
 
-class _Table:
-    """A TOML table that knows its place in the file and what of it was read; what is left over is unknown."""
-
-    def __init__(self, file: str, path: str, data: object) -> None:
-        self.file, self.path = file, path
-        if not isinstance(data, dict):
-            raise InputError(f"{self.where()} must be a table of fields, not {data!r}")
-        self.data = dict(data)
-
-    def where(self, key: str = "") -> str:
-        place = ".".join(part for part in (self.path, key) if part)
-        return f"{self.file}: {place}" if place else self.file
-
-    def take(self, key: str, default: object = ..., kinds: type | tuple[type, ...] = str) -> Any:
-        if key not in self.data:
-            if default is ...:
-                raise InputError(f"{self.where(key)} is missing")
-            return default
-        value = self.data.pop(key)
-        names = {str: "text", bool: "true or false", int: "a whole number", list: "a list", dict: "a table"}
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-            kind = names[kinds] if isinstance(kinds, type) else "another kind of value"
-            raise InputError(f"{self.where(key)} is {value!r}, it must be {kind}")
-        return value
-
-    def number(self, key: str, kind: str, default: object = ...) -> Any:
-        if key not in self.data:
-            if default is ...:
-                raise InputError(f"{self.where(key)} is missing")
-            return default
-        return quantity(self.data.pop(key), kind, self.where(key))
-
-    def word(self, key: str, allowed: tuple[str, ...], default: object = ...) -> str:
-        value = self.take(key, default)
-        if value not in allowed:
-            raise InputError(f"{self.where(key)} is '{value}' (allowed: {', '.join(allowed)})")
-        return value
-
-    def table(self, key: str) -> _Table:
-        return _Table(self.file, f"{self.path}.{key}".lstrip("."), self.data.pop(key, {}))
-
-    def tables(self, key: str) -> list[_Table]:
-        rows = self.take(key, [], list)
-        return [_Table(self.file, f"{key}[{n}]", row) for n, row in enumerate(rows, 1)]
-
-    def done(self) -> None:
-        if self.data:
-            unknown = next(iter(self.data))
-            raise InputError(f"{self.where(unknown)} is not a field of a scenario")
-
-
 def find(name: str) -> Path:
     """A scenario's file by its name or path. Raises InputError."""
     for path in (Path(name), FOLDER / name, FOLDER / f"{name}.toml"):
@@ -214,7 +164,7 @@ def load(path: Path | str) -> Scenario:
 
 
 def parse(data: dict[str, Any], path: Path) -> Scenario:
-    top = _Table(path.name, "", data)
+    top = Table(path.name, "", data, "scenario")
     cell, use, run = top.table("cell"), top.table("use"), top.table("run")
     cell_values = {
         "parameters": cell.word("parameters", SETS, "liu21-carbonate"),
@@ -293,7 +243,7 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
     return scenario
 
 
-def _moment(table: _Table) -> Moment:
+def _moment(table: Table) -> Moment:
     at_s = table.number("at", "time", None)
     when = table.take("when", None)
     delay_s = table.number("after", "time", 0.0)
@@ -302,7 +252,7 @@ def _moment(table: _Table) -> Moment:
     return Moment(at_s, parse_condition(when, table.where("when")) if when else None, delay_s)
 
 
-def _event(table: _Table, n: int) -> Happening:
+def _event(table: Table, n: int) -> Happening:
     name = table.take("name", f"event {n}")
     moment = _moment(table)
     action = table.word("do", tuple(ACTIONS))
@@ -323,7 +273,7 @@ def _event(table: _Table, n: int) -> Happening:
     return Happening(name, moment, action, values, for_s)
 
 
-def _fault(table: _Table, n: int, series: int) -> Happening:
+def _fault(table: Table, n: int, series: int) -> Happening:
     name = table.take("name", f"fault {n}")
     moment = _moment(table)
     components = (*SENSORS, *(f"cell{k}" for k in range(series)), *SWITCHES, *BOARD)
@@ -337,7 +287,7 @@ def _fault(table: _Table, n: int, series: int) -> Happening:
     return Happening(name, moment, "fault", {"component": component, "verb": verb, "magnitude": magnitude}, for_s)
 
 
-def _anchor(table: _Table, key: str, default: str, names: list[str]) -> tuple[str, float]:
+def _anchor(table: Table, key: str, default: str, names: list[str]) -> tuple[str, float]:
     """`"short + 200 ms"`: a happening (or `start`, `end`) and a delay; a bare time counts from the start."""
     text = table.take(key, default)
     name, _, delay = (part.strip() for part in text.partition("+"))
@@ -349,7 +299,7 @@ def _anchor(table: _Table, key: str, default: str, names: list[str]) -> tuple[st
     raise InputError(f"{table.where(key)} is '{name}' (allowed: a time, or {', '.join(known)})")
 
 
-def _expectation(table: _Table, names: list[str]) -> Expectation:
+def _expectation(table: Table, names: list[str]) -> Expectation:
     kinds = [kind for kind in ("within", "never", "eventually") if kind in table.data]
     if len(kinds) != 1:
         raise InputError(f"{table.where()} needs exactly one of within, never, eventually")

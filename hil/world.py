@@ -84,6 +84,8 @@ class World:
         self.cable_out_s: float | None = None  # since when
         self.frozen = Outputs()
         self.answer = "none"
+        self.answers: list[str] = []  # what the board said to every command, in words
+        self.keep: Callable[[World, Readings], None] | None = None  # a recording
         self.clock_known = 1
         self.watchdog = 0
         self._last_row: dict[str, Any] = {}
@@ -153,6 +155,8 @@ class World:
             readings.user_consent = 0
         readings.clock_known = self.clock_known
         readings.watchdog_reset = self.watchdog
+        if self.keep is not None and self.board.powered and self.cable_out_s is None:
+            self.keep(self, readings)
         if not self.board.powered:
             outputs = self.board.off
         elif self.cable_out_s is not None:
@@ -180,7 +184,11 @@ class World:
         return lambda: target.fault(component, "ok")
 
     def _command(self, name: str, a: int = 0, b: int = 0) -> None:
-        self.answer = self.board.command(name, a, b)
+        self._answered(self.board.command(name, a, b))
+
+    def _answered(self, answer: str) -> None:
+        self.answer = answer
+        self.answers.append(answer)
 
     def _do_arm(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self._command("arm", int(values["days"]))
@@ -299,7 +307,7 @@ class World:
             data = path.read_bytes()
         except OSError:
             raise InputError(f"{self.scenario.path.name}: event.profile: {values['profile']} cannot be read") from None
-        self.answer = self.board.upload(data)
+        self._answered(self.board.upload(data))
 
     def _do_frame_garbage(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self.board.raw(self._rng.bytes(int(values["bytes"])))
