@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import operator
 import os
 import pkgutil
 import platform
@@ -25,6 +26,7 @@ from host_sim.version import version
 
 COLUMNS = ("section", "name", "value", "unit", "target", "ok", "peer", "ratio", "spread")
 _TARGET = re.compile(r"^(<=|>=|<|>|==)\s*(\S+)$")
+_COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "==": operator.eq}
 
 
 def meets(value: float | int | bool | None, target: str | None) -> bool | None:
@@ -39,23 +41,17 @@ def meets(value: float | int | bool | None, target: str | None) -> bool | None:
     low, dots, high = target.partition("..")
     match = _TARGET.match(target)
     try:
-        bounds = (float(low), float(high)) if dots else (float(match[2]), 0.0) if match else None
+        if dots:
+            bounds, compare = (float(low), float(high)), None
+        elif match:
+            bounds, compare = (float(match[2]), math.inf), _COMPARE[match[1]]
+        else:
+            raise ValueError
     except ValueError:
-        bounds = None
-    if bounds is None:
-        raise ValueError(f"target {target!r} is neither a comparison with a number nor a range low..high")
+        raise ValueError(f"target {target!r} is neither a comparison with a number nor a range low..high") from None
     if value is None or math.isnan(value):
         return False
-    if dots:
-        return bounds[0] <= value <= bounds[1]
-    compare = {
-        "<=": value <= bounds[0],
-        ">=": value >= bounds[0],
-        "<": value < bounds[0],
-        ">": value > bounds[0],
-        "==": value == bounds[0],
-    }
-    return compare[match[1]]
+    return bool(compare(value, bounds[0]) if compare else bounds[0] <= value <= bounds[1])
 
 
 def sections() -> dict[str, str]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from host_sim.cell import Cell, Control, load_parameters
 from host_sim.firmware import FirmwareRun
+from host_sim.uses.lab import Lab
 
 END_SHARE, FADE_SHARE = 0.80, 0.98
-CONFIRM = 3  # so many cycles in a row below the end of life, or it was only a dip
+CONFIRM = 6  # so many cycles in a row below the end of life, or it was only a dip that a rest still mends
 STALL_S = 10 * 86_400.0  # no cycle within this long: the firmware no longer lets the cell be used
 RECORD_S, RECORD_V, RECORD_C = 900.0, 0.02, 0.01  # a BDF row at least this often, and when V or I (of 1C) moved by this
 STORES = ("cathode", "active", "isolated", "sei")
@@ -121,10 +122,8 @@ class Recorder:
         cell = Cell(load_parameters(setup.electrolyte, setup.world), setup.area_cm2, setup.temperature_degc)
         self.run = FirmwareRun(cell, setup, policy)
         self.cell = cell
-        self.actor = self.run.actor
-        self.counts_cycles = hasattr(
-            self.actor, "cycles"
-        )  # a laboratory does; a calendar life is cut by equivalent full cycles
+        # a laboratory counts its cycles; a calendar life is cut by equivalent full cycles
+        self.lab = self.run.actor if isinstance(self.run.actor, Lab) else None
         self.closed = False
         self.last_end_s = 0.0
         self._cycle = 0
@@ -161,8 +160,8 @@ class Recorder:
         self._bdf.follow(step, self._cycle)
         if self._estimate_due and totals.charge_mah > 0.5 * self.run.nominal_mah:
             self._write_estimate()  # the firmware books a half-cycle once the next one is under way
-        if self.counts_cycles:
-            if self.actor.cycles > self._cycle:
+        if self.lab:
+            if self.lab.cycles > self._cycle:
                 self._close(totals.discharge_mah)
         elif totals.discharge_mah >= self.run.nominal_mah:
             self._close(self._check_capacity())
@@ -213,7 +212,7 @@ class Recorder:
         self._cycle += 1
         if self._estimate_due:
             self._write_estimate()
-        if self.counts_cycles:
+        if self.lab:
             self._end_half()
         totals, rows, area = self._open, self.life.rows, self.cell.area_cm2
         self._curves[self._cycle] = {kind: list(points) for kind, points in self._parts.items()}

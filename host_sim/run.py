@@ -18,6 +18,7 @@ import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from host_sim.cell import SETS, WORLDS, Cell, Control, load_parameters
 from host_sim.cli import Parser
@@ -25,7 +26,6 @@ from host_sim.errors import InputError
 from host_sim.firmware import POLICIES, load_profile
 from host_sim.formats import bdf
 from host_sim.life import Life, Setup, live
-from host_sim.report import life_page
 from host_sim.report.page import plain_table
 from host_sim.uses import USES
 from host_sim.version import ROOT, version
@@ -56,12 +56,13 @@ def parser() -> Parser:
         "--hold-stop", type=float, default=setup.hold_stop_ma_cm2, metavar="MA_CM2", help="ends the voltage hold"
     )
     p.add_argument("--processes", type=int, default=2, help="lives run side by side")
+    p.add_argument("--picture", metavar="FILE", help="also the first picture, as PNG (docs/run.png was made so)")
     p.add_argument("--out", default="build/run", metavar="FOLDER", help="replaced as a whole at the end")
     return p
 
 
 def main(argv: list[str]) -> int:
-    """0 when every life came to its end; 1 when one did not (its line says why); 130 after an interrupt."""
+    """Exit status: 0 when every life came to its end; 1 when one did not (its line says why); 130 after an interrupt."""
     a = parser().parse_args(argv)
     policies = _policies(a.policies)
     for name, value, low, high in (
@@ -82,8 +83,12 @@ def main(argv: list[str]) -> int:
     out = Path(a.out)
     _refuse_folder(out)
 
+    from host_sim.report import life_page  # matplotlib takes a second: not for `--help` or a refusal
+
     lives, interrupted = live_all(policies, setup, a.processes)
     write(out, lives, setup, interrupted)
+    if a.picture:
+        life_page.picture(Path(a.picture), lives)
     print(plain_table(*life_page.table(lives)))
     print(f"report: {out / 'report.html'}" + (" (PARTIAL: interrupted)" if interrupted else ""))
     for life in lives:
@@ -130,7 +135,7 @@ def _refuse_folder(out: Path) -> None:
 
 # -- the lives, side by side -------------------------------------------------------------------------------------------
 
-_TALK = None  # (queue, event) in a worker: progress goes out, the wish to stop comes in
+_TALK: tuple[Any, Any] | None = None  # (queue, event) in a worker: progress goes out, the wish to stop comes in
 
 
 def live_all(policies: list[str], setup: Setup, processes: int) -> tuple[list[Life], bool]:
@@ -166,6 +171,7 @@ def _worker_starts(talk, stop) -> None:
 
 
 def _worker_lives(policy: str, setup: Setup) -> Life:
+    assert _TALK is not None
     talk, stop = _TALK
 
     def progress(life: Life) -> None:
@@ -214,6 +220,8 @@ class Screen:
 
 def write(out: Path, lives: list[Life], setup: Setup, partial: bool) -> None:
     """Everything into a folder of its own first, then in place of `out` at once."""
+    from host_sim.report import life_page
+
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

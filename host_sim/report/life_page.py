@@ -111,6 +111,12 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
     (folder / "report.html").write_text(page.html(), encoding="utf-8")
 
 
+def picture(path: Path, lives) -> None:
+    """The first picture as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    life_figures.fade([life for life in lives if life.rows["cycle"]]).savefig(path, dpi=110)
+
+
 def _or_dash(value) -> object:
     return "–" if value is None else value
 

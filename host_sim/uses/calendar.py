@@ -75,9 +75,8 @@ class DayPlan(Actor):
                 return Control.rest()
             self._charging = True
             self.charger.reset()
-            control = self.charge(outputs, self.ratings.charge_a)
-        else:
-            control = self.charger.step(self, terminals, outputs, self.ratings.charge_a)
+            return self.charge(outputs, self.ratings.charge_a)
+        control = self.charger.step(self, terminals, outputs, self.ratings.charge_a)
         if control is None:
             self._full_ah = terminals.net_ah
             self._charging = self._empty = False
