@@ -34,7 +34,7 @@ MESSAGES = {
     "nonce": "Answers `challenge`.",
     "data": "Answers `read`: up to 64 bytes from `offset` on.",
     "readings": "What the board measured; every second.",
-    "outputs": "What the tick decided; every second, when state, decision, reason or alarms change, and after `inject`.",
+    "outputs": "What the tick decided; every second, when state, decision, reason or alarms change, after `inject`.",
     "estimate": "Where one cell's lithium is; every second, the cells in turn.",
 }
 FIELDS = {
@@ -98,17 +98,17 @@ RECORDS = {
     "journal_0": "journal, first slot",
     "journal_1": "journal, second slot",
     "black_box": "the last events before a latch",
-    "log": "32-bit numbers: seconds since commissioning, day and second of the clock (-1: not set); then three for each "
-    "of up to 32 events (relith/log.py)",
+    "log": "32-bit numbers: seconds since commissioning, day and second of the clock (-1: not set); then three for "
+    "each of up to 32 events (relith/log.py)",
     "profile": "the profile that was uploaded last, in force from the next start",
     "refusal": "the sentence that says why the last profile was refused",
 }
 RULES = """
 The board takes a frame only when it is whole, known, of this boot's session and the next in sequence. Any other is
 counted and answered by one `refused`. What a frame asked for is answered by `done`, `nonce` or `data`; injected
-readings by `outputs`. At most one frame is acted on in a tick. A dangerous command must answer a challenge in the very next
-frame. That keeps out a stray, recorded or repeated byte stream; it does not keep out somebody who has the profile, in
-which the link key lies open, and it hides nothing.
+readings by `outputs`. At most one frame is acted on in a tick. A dangerous command must answer a challenge in the
+very next frame. That keeps out a stray, recorded or repeated byte stream; it does not keep out somebody who has the
+profile, in which the link key lies open, and it hides nothing.
 """
 KINDS = {
     "B": "8 bits",
