@@ -1,1 +1,8 @@
+"""Relith: battery-management firmware that wins isolated lithium back."""
+
+try:
+    from micropython import const  # a number that the compiler puts in place of its name
+except ImportError:
+    const = int
+
 VERSION = 100  # 0.1.0: 10000 * major + 100 * minor + patch

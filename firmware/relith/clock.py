@@ -1,13 +1,14 @@
 """Time: elapsed milliseconds across the `ticks_ms` wrap, and powered seconds since commissioning.
 
-The board's counter is good for differences up to half its period (6.2 days); what looks longer is a clock that ran backwards.
+The board's counter is good for differences up to half its period (6.2 days); what looks longer is a clock that ran
+backwards.
 """
 
-from relith.readings import TICKS_PERIOD_MS
+from relith import const
 
-DAY_S = 86400
-_MASK = TICKS_PERIOD_MS - 1
-_HALF = TICKS_PERIOD_MS >> 1
+DAY_S = const(86400)
+_MASK = const((1 << 30) - 1)  # ticks_ms wraps behind it
+_HALF = const(1 << 29)
 
 
 def elapsed(now_ms, then_ms):
@@ -16,7 +17,9 @@ def elapsed(now_ms, then_ms):
 
 
 class Clock:
-    """`seconds` counts only while powered and is journalled: no budget or cool-down elapses while off (safety rule 9)."""
+    """`seconds` counts only while powered and is journalled: no budget or cool-down elapses while off (safety rule
+    9).
+    """
 
     def __init__(self):
         self.seconds = 0  # since commissioning; below 2**30 for 34 years
@@ -26,6 +29,7 @@ class Clock:
         self._then_ms = -1
 
     def tick(self, now_ms):
+        """Take over the board's counter."""
         gone = 0
         if self._then_ms >= 0:
             gone = (now_ms - self._then_ms) & _MASK

@@ -10,6 +10,11 @@ try:
 except ImportError:
     const = int
 
+# lines of reasons.txt
+_WHY_GRANTED = const(0)
+_WHY_PROFILE = const(34)
+_WHY_FLASH = const(35)
+
 # places in catalogue.COMMANDS
 _STOP = const(0)
 _RESUME = const(1)
@@ -23,11 +28,6 @@ _COMMISSION = const(8)
 _STORAGE = const(9)
 _SET_CLOCK = const(10)
 _REBOOT = const(11)
-
-# numbers of reasons.txt
-_WHY_GRANTED = const(0)
-_WHY_PROFILE = const(35)
-_WHY_FLASH = const(36)
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)

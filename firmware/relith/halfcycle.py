@@ -1,7 +1,8 @@
 """Half-cycles out of current: where one ends, where the next begins, and what is said of each.
 
-A turn counts when it moves more than TURN_PPM against the direction so far, so braking in a drive or noise at rest makes none; then
-what it moved belongs to the new half-cycle. The same direction after a long or qualified rest is a new half-cycle as well.
+A turn counts when it moves more than TURN_PPM against the direction so far, so braking in a drive or noise at rest
+makes none; then what it moved belongs to the new half-cycle. The same direction after a long or qualified rest is a
+new half-cycle as well.
 """
 
 from array import array
@@ -113,8 +114,9 @@ class _Stretch:
 
 
 class Tracker:
-    """`update()` once per tick. `ended` is not 0 in the tick in which a half-cycle ended: 1, or 2 when it is complete at once;
-    `ready` is 1 from when one is complete until the user of this class sets it to 0. `record(h, cell, complete)` tells either."""
+    """`update()` once per tick. `ended` is not 0 in the tick in which a half-cycle ended: 1, or 2 when it is
+    complete at once; `ready` is 1 from when one is complete until the user of this class sets it to 0. `record(h,
+    cell, complete)` tells either."""
 
     def __init__(self, profile, ledger):
         n = profile.cell_count
@@ -205,7 +207,9 @@ class Tracker:
         stretch.pulse_s += seconds
 
     def record(self, h, cell, complete):
-        """Fill `h` for one cell: the half-cycle that is complete, or the one that ended just now (nothing known after it)."""
+        """Fill `h` for one cell: the half-cycle that is complete, or the one that ended just now (nothing known
+        after it).
+        """
         p = self.profile
         s = self._done if complete else self._main
         h.kind = s.kind

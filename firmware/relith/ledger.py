@@ -1,11 +1,12 @@
 """The coulomb ledger: whole numbers, nothing lost, nothing rewritten.
 
-Unit: 1 ppm of nominal capacity = `ppm_count_ms` count·ms + `ppm_count_us` count·us of the profile; what is less than 1 ppm is kept
-exactly. Charge and discharge are two accounts that only grow; net charge is their difference.
+Unit: 1 ppm of nominal capacity = `ppm_count_ms` count·ms + `ppm_count_us` count·us of the profile; what is less
+than 1 ppm is kept exactly. Charge and discharge are two accounts that only grow; net charge is their difference.
 
-The monitor's own accumulator is primary: it saw every conversion. Where it has no two readings of one run, two current samples
-make a trapezoid. Where those fail too, the interval is a gap: no charge is booked, but how much there may have been.
-Every intermediate stays below 2**30 for |current| <= 2**19 counts and intervals up to 65 s; longer ones go in pieces.
+The monitor's own accumulator is primary: it saw every conversion. Where it has no two readings of one run, two
+current samples make a trapezoid. Where those fail too, the interval is a gap: no charge is booked, but how much
+there may have been. Every intermediate stays below 2**30 for |current| <= 2**19 counts and intervals up to 65 s;
+longer ones go in pieces.
 """
 
 from relith.clock import elapsed
@@ -23,7 +24,9 @@ _ZERO_MS = 3600000  # open switches for an hour measure the offset
 
 
 class Account:
-    """Charge in one direction, never falling: `cycles` (of nominal capacity), `ppm`, `ms` (count·ms), `us` (count·us)."""
+    """Charge in one direction, never falling: `cycles` (of nominal capacity), `ppm`, `ms` (count·ms), `us`
+    (count·us).
+    """
 
     def __init__(self, ppm_count_ms, ppm_count_us):
         self.cycles = self.ppm = self.ms = self.us = 0
@@ -31,7 +34,9 @@ class Account:
         self._unit_us = ppm_count_us  # 0 … 999
 
     def add(self, count, ms, us):
-        """Book count·ms and us count·us: 0 <= count <= 2**19, 0 <= ms < 2**16, 0 <= us < 2**26. Returns whole ppm gained."""
+        """Book count·ms and us count·us: 0 <= count <= 2**19, 0 <= ms < 2**16, 0 <= us < 2**26. Returns whole ppm
+        gained.
+        """
         unit = self._unit_ms
         rest = self.ms + count * (ms & 511)
         ppm = 0
@@ -65,7 +70,9 @@ class Account:
 
 
 class Ledger:
-    """`count()` once per tick. `moved_ppm` is what it booked (signed), `booked` from what, `gap_ppm` what may be missing."""
+    """`count()` once per tick. `moved_ppm` is what it booked (signed), `booked` from what, `gap_ppm` what may be
+    missing.
+    """
 
     def __init__(self, profile):
         self.charged = Account(profile.ppm_count_ms, profile.ppm_count_us)
@@ -106,7 +113,9 @@ class Ledger:
         self.corrections += 1
 
     def count(self, r, belief, switches_open):
-        """Book the interval that ends with these readings. `switches_open`: 1 when no current can have passed in it."""
+        """Book the interval that ends with these readings. `switches_open`: 1 when no current can have passed in
+        it.
+        """
         self.moved_ppm = self.gap_ppm = 0
         self.booked = BY_NOTHING
         wait_ms = 0  # between two current samples

@@ -30,7 +30,9 @@ def pack_all(bms):
 
 
 def unpack_all(bms, data):
-    """Take back what pack_all() gave. False when it cannot be that, or is of another cell: then the caller starts from unknown."""
+    """Take back what pack_all() gave. False when it cannot be that, or is of another cell: then the caller starts
+    from unknown.
+    """
     reader = _Reader(data)
     ledger, gate, p = bms.ledger, bms.gate, bms.profile
     head = reader.take(_HEAD)

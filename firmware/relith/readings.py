@@ -6,14 +6,18 @@ Every field is a whole number. Positive current charges.
 
 from array import array
 
-TICKS_PERIOD_MS = 1 << 30  # the board's ticks_ms wraps here (12.4 days)
-LIMB = 1 << 20  # the 40-bit charge accumulator is carried as two 20-bit limbs
+from relith import const
 
-STALE_MS = 500  # a sample older than this is not believed
-COUNT_MAX = (1 << 19) - 1  # a monitor that reads full scale is saturated: not believed
-_UV_LOW, _UV_HIGH = 300000, 5600000  # outside: a broken wire, not a cell
-_CDEGC_LOW, _CDEGC_HIGH = -4500, 12500  # outside: an open or shorted thermistor
-_MASK = TICKS_PERIOD_MS - 1
+TICKS_PERIOD_MS = const(1 << 30)  # the board's ticks_ms wraps here (12.4 days)
+LIMB = const(1 << 20)  # the 40-bit charge accumulator is carried as two 20-bit limbs
+
+STALE_MS = const(500)  # a sample older than this is not believed
+COUNT_MAX = const((1 << 19) - 1)  # a monitor that reads full scale is saturated: not believed
+_UV_LOW = const(300000)  # outside these: a broken wire, not a cell
+_UV_HIGH = const(5600000)
+_CDEGC_LOW = const(-4500)  # outside these: an open or shorted thermistor
+_CDEGC_HIGH = const(12500)
+_MASK = const((1 << 30) - 1)
 
 
 class Readings:

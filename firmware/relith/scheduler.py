@@ -7,30 +7,34 @@ won back buys cycles at the rate at which the cell loses it:
 
 from struct import calcsize, pack, unpack
 
+from relith import const
 from relith.halfcycle import END_HIGH, END_LOW
 from relith.inventory import LIMIT_ANODE, UNKNOWN
 from relith.lossmodel import pulse_share_ppm, rest_share_ppm
-from relith.reasons import CALENDAR, CONSENT, NO_CLOCK, REASONS
-from relith.reasons import UNKNOWN as INVENTORY_UNKNOWN
 
 DECISIONS = ("none", "pulse", "rest")
 NONE, PULSE, REST = 0, 1, 2
 POLICIES = ("none", "liu21", "zhang24", "both", "adaptive")
 
-_POLICY_NONE = REASONS.index("policy is none")
-_FIXED_PULSE = REASONS.index("fixed protocol: a pulse after every charge")
-_FIXED_REST = REASONS.index("fixed protocol: a rest in the discharged state")
-_NOT_HERE = REASONS.index("this policy does nothing here")
-_NOT_DUE = REASONS.index("the next rest is not due yet")
-_NOT_FULL = REASONS.index("the cell is not full, so there is no fresh lithium to pulse")
-_NOT_EMPTY = REASONS.index("the cell is not empty, so a rest would corrode it")
-_GATE = REASONS.index("the gate would not grant it now")
-_USER_DOES = REASONS.index("the user's own fast start does it already")
-_NO_GAIN = REASONS.index("expected gain is below its cost")
-_GAIN_PULSE = REASONS.index("a pulse is expected to win back more than it costs")
-_GAIN_REST = REASONS.index("a rest is expected to win back more than it costs")
-_TURN = REASONS.index("left alone this time, to see what pulses and rests do apart")
-_FAILED = REASONS.index("it did not help this cell and is not tried again")
+# lines of reasons.txt
+_WHY_UNKNOWN = const(8)
+_WHY_CONSENT = const(12)
+_WHY_NO_CLOCK = const(22)
+_WHY_CALENDAR = const(23)
+_WHY_POLICY_NONE = const(36)
+_WHY_FIXED_PULSE = const(37)
+_WHY_FIXED_REST = const(38)
+_WHY_NOT_HERE = const(39)
+_WHY_NOT_DUE = const(40)
+_WHY_NOT_FULL = const(41)
+_WHY_NOT_EMPTY = const(42)
+_WHY_GATE = const(43)
+_WHY_USER_DOES = const(44)
+_WHY_NO_GAIN = const(45)
+_WHY_GAIN_PULSE = const(46)
+_WHY_GAIN_REST = const(47)
+_WHY_TURN = const(48)
+_WHY_FAILED = const(49)
 
 _REST_HOURS = (2, 4, 6, 8, 12)
 _TRIALS = 8  # measurable ones, after which an action that shows nothing is given up
@@ -64,9 +68,9 @@ class Scheduler:
             self._user_pulses = (self._user_pulses << 1 | own) & 255
         policy = POLICIES[p.policy]
         if policy == "none":
-            self._say(NONE, _POLICY_NONE)
+            self._say(NONE, _WHY_POLICY_NONE)
         elif not readings.user_consent:
-            self._say(NONE, CONSENT)
+            self._say(NONE, _WHY_CONSENT)
         elif h.kind > 0:
             self._after_charge(policy, h, estimates, budgets)
         else:
@@ -78,45 +82,45 @@ class Scheduler:
     def _after_charge(self, policy, h, estimates, budgets):
         p = self.profile
         if policy == "zhang24":
-            return self._say(NONE, _NOT_HERE)
+            return self._say(NONE, _WHY_NOT_HERE)
         if h.end != END_HIGH:
-            return self._say(NONE, _NOT_FULL)
+            return self._say(NONE, _WHY_NOT_FULL)
         if not budgets.pulse_allowed:
-            return self._say(NONE, _GATE)
+            return self._say(NONE, _WHY_GATE)
         self.pulse_permille = min(p.pulse_fixed_permille, budgets.pulse_max_permille)
         self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
         if policy != "adaptive":
-            return self._say(PULSE, _FIXED_PULSE)
+            return self._say(PULSE, _WHY_FIXED_PULSE)
         share = pulse_share_ppm(p, self.pulse_permille, self.pulse_s)
         spent = self.pulse_permille * self.pulse_s * 1000 // 3600  # ppm of nominal
         cost = p.weight_hour_ppm * self.pulse_s // 3600 + p.weight_charge_permille * spent // 1000
         why = self._refuse(estimates, 1, share, cost)
         if not why and self._user_pulses & 3 == 3:
-            why = _USER_DOES
+            why = _WHY_USER_DOES
         if why:
             self.pulse_permille = self.pulse_s = 0
             return self._say(NONE, why)
-        return self._say(PULSE, _GAIN_PULSE)
+        return self._say(PULSE, _WHY_GAIN_PULSE)
 
     def _after_discharge(self, policy, h, estimates, readings, budgets):
         p = self.profile
         if policy == "liu21":
-            return self._say(NONE, _NOT_HERE)
+            return self._say(NONE, _WHY_NOT_HERE)
         if h.end != END_LOW:
-            return self._say(NONE, _NOT_EMPTY)
+            return self._say(NONE, _WHY_NOT_EMPTY)
         if not budgets.rest_allowed:
-            return self._say(NONE, _GATE)
+            return self._say(NONE, _WHY_GATE)
         if not readings.clock_known:
-            return self._say(NONE, NO_CLOCK)
+            return self._say(NONE, _WHY_NO_CLOCK)
         free_s = min(readings.user_free_s, budgets.rest_max_s)
         if policy != "adaptive":
             if self._since_rest_s < p.rest_period_s:
-                return self._say(NONE, _NOT_DUE)
+                return self._say(NONE, _WHY_NOT_DUE)
             if free_s < p.rest_fixed_s:
-                return self._say(NONE, CALENDAR)
+                return self._say(NONE, _WHY_CALENDAR)
             self.rest_s = p.rest_fixed_s
-            return self._say(REST, _FIXED_REST)
-        best, why = 0, CALENDAR
+            return self._say(REST, _WHY_FIXED_REST)
+        best, why = 0, _WHY_CALENDAR
         for hours in _REST_HOURS:
             if hours * 3600 > free_s:
                 break
@@ -127,7 +131,7 @@ class Scheduler:
                 continue
             value = self._gain(estimates, 2, share) - p.weight_hour_ppm * hours
             if value > best:
-                best, self.rest_s, why = value, hours * 3600, _GAIN_REST
+                best, self.rest_s, why = value, hours * 3600, _WHY_GAIN_REST
         return self._say(REST if best else NONE, why)
 
     def _gain(self, estimates, action, share_ppm):
@@ -142,25 +146,25 @@ class Scheduler:
     def _refuse(self, estimates, action, share_ppm, cost_ppm):
         """0, or the reason why an action is not worth asking for."""
         if self._given_up & action:
-            return _FAILED
+            return _WHY_FAILED
         unproven = self._given_up != 3 and self._turn & 3 != (1 if action == 1 else 3)
         shown = 0  # cells still to be tried, or whose recovery stands out of the noise
         for e in estimates:
             if e.known == UNKNOWN:
-                return INVENTORY_UNKNOWN
+                return _WHY_UNKNOWN
             trials = e.pulse_trials if action == 1 else e.rest_trials
             factor = e.pulse_factor_permille if action == 1 else e.rest_factor_permille
             sigma = e.pulse_factor_sigma_permille if action == 1 else e.rest_factor_sigma_permille
             unproven = unproven and (e.pulse_trials < _TRIALS or e.rest_trials < _TRIALS)
             shown += 1 if trials < _TRIALS or factor > 2 * sigma else 0
             if action == 2 and e.limited_by != LIMIT_ANODE and self.profile.rest_local_permille < 100:
-                return _NOT_EMPTY
+                return _WHY_NOT_EMPTY
         if not shown:
             self._given_up |= action
-            return _FAILED
+            return _WHY_FAILED
         if self._gain(estimates, action, share_ppm) <= cost_ppm:
-            return _NO_GAIN
-        return _TURN if unproven else 0
+            return _WHY_NO_GAIN
+        return _WHY_TURN if unproven else 0
 
     def pack(self):
         return pack(_FORMAT, self._given_up, self._turn, self._user_pulses, self._since_rest_s)
