@@ -1,6 +1,6 @@
 """Runs first and ends soon: go to the firmware that was last flashed whole, and drive every switch off.
 
-`make flash` keeps two firmware folders and writes the one that is not in use. Which one is in use stands in two small files,
+`make flash` keeps two firmware folders and writes the one not in use. Which one is in use stands in two small files,
 written in turn like the journal's slots, so that a cut at any moment leaves the old choice or the new one.
 """
 

@@ -1,4 +1,4 @@
-"""Board, profile, journal, run. Ctrl-C stops it with every switch off; then `import relith; relith.status()` tells the rest."""
+"""Board, profile, journal, run. Ctrl-C stops it, every switch off; `import relith; relith.status()` tells more."""
 
 import gc
 

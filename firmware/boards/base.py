@@ -112,7 +112,8 @@ def _check(profile, sink_ua, one_shot_ms):
     if pulse_ua > sink_ua:
         raise ValueError("pulse_max_permille asks for %d uA, this board's sink gives %d" % (pulse_ua, sink_ua))
     if profile.pulse_max_s * 1000 > one_shot_ms:
-        raise ValueError("pulse_max_s is %d, this board's one-shot ends at %d" % (profile.pulse_max_s, one_shot_ms // 1000))
+        last_s = one_shot_ms // 1000
+        raise ValueError("pulse_max_s is %d, this board's one-shot ends at %d" % (profile.pulse_max_s, last_s))
 
 
 class Board:

@@ -13,6 +13,4 @@ NAME = "rig_pico"
 
 def make(profile):
     """The rig board."""
-    return Rig(
-        NAME, UART(1, 460800, tx=Pin(20), rx=Pin(21), rxbuf=1024), lambda timeout_ms: WDT(timeout=timeout_ms)
-    )
+    return Rig(NAME, UART(1, 460800, tx=Pin(20), rx=Pin(21), rxbuf=1024), lambda timeout_ms: WDT(timeout=timeout_ms))

@@ -1,9 +1,10 @@
 """Rig build for the virtual board: the firmware behind its link, and nothing else."""
 
 import _host
+from machine import UART, WDT
+
 from boards.base import LONGEST_WAIT_MS
 from boards.rig import Rig
-from machine import UART, WDT
 
 NAME = "rig_virtual"
 

@@ -133,7 +133,8 @@ def test_errors_carry_micropythons_numbers(board, code, number):
 
 def test_full_and_read_only_flash(tmp_path):
     (tmp_path / "kept").write_bytes(bytes(1000))
-    fill = "try:\n with open('big', 'wb') as f:\n  for _ in range(9): f.write(bytes(1000))\nexcept OSError as e: print(e.errno)"
+    fill = "try:\n with open('big', 'wb') as f:\n  for _ in range(9): f.write(bytes(1000))\n"
+    fill += "except OSError as e: print(e.errno)"
     with Processor(tmp_path, capacity_bytes=8192) as mp:
         assert mp.exec(fill) == "28\n"  # ENOSPC
         assert mp.exec("import os\nos.remove('kept')\nos.remove('big')\nprint(os.statvfs('/')[3])") == "2\n"
@@ -145,9 +146,8 @@ def test_full_and_read_only_flash(tmp_path):
 def test_the_clock_steps_and_sleeping_moves_it(board):
     board.hardware.clock_ms = (1 << 30) - 100
     assert board.exec("import time\na = time.ticks_ms()\nprint(a)") == f"{(1 << 30) - 100}\n"
-    assert board.exec("time.sleep_ms(250)\nprint(time.ticks_ms(), time.ticks_diff(time.ticks_ms(), a))") in (
-        "150 250\n",
-    )
+    board.exec("time.sleep_ms(250)")
+    assert board.exec("print(time.ticks_ms(), time.ticks_diff(time.ticks_ms(), a))") == "150 250\n"
     board.advance(1000)
     assert board.exec("print(time.ticks_ms())") == "1150\n"
 

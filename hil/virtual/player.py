@@ -1,0 +1,108 @@
+# Plays recorded ticks through the firmware: the same lines on CPython and on MicroPython, where this text is executed.
+# A row is: what a person does, its argument, then every whole number of Readings in
+# the order of the names, then cell voltages, then temperatures.
+from array import array
+
+from relith.bms import Bms
+from relith.profile import load
+from relith.readings import Readings
+
+ACTIONS = ("", "commission", "arm", "clear", "stop", "calibrated", "disarm")
+
+
+class Tape:
+    """Journal store and link stream at once: what the firmware writes goes onto the tape, in order."""
+
+    def __init__(self):
+        self.slots = [None, None]
+        self.log = []
+        self.arriving = None
+
+    def write_slot(self, slot, data):
+        self.slots[slot] = bytes(data)
+        self.log.append(b"J%d" % slot + bytes(data))
+
+    def take(self):
+        data, self.arriving = self.arriving, None
+        return data
+
+    def tell(self, data):
+        self.log.append(b"T" + bytes(data))
+
+
+class Store:
+    def __init__(self, tape):
+        self.tape = tape
+
+    def read(self, slot):
+        return self.tape.slots[slot]
+
+    def write(self, slot, data):
+        self.tape.write_slot(slot, data)
+
+
+class Stream:
+    def __init__(self, tape):
+        self.tape = tape
+
+    def read(self):
+        return self.tape.take()
+
+    def write(self, data):
+        self.tape.tell(data)
+
+
+def numbers(thing):
+    """Names of its whole-number attributes, in order."""
+    return sorted([name for name in thing.__dict__ if isinstance(thing.__dict__[name], int)])
+
+
+class Player:
+    """`frames`: {tick: bytes that arrive on the link in it}."""
+
+    def __init__(self, profile_path, frames):
+        profile = load(profile_path)
+        self.tape = Tape()
+        self.bms = Bms(profile, Store(self.tape), Stream(self.tape))
+        self.bms.gate.cutoff_present = 1
+        self.readings = Readings(profile.cell_count)
+        self.scalars = numbers(self.readings)
+        self.results = numbers(self.bms.outputs)
+        self.width = 2 + len(self.scalars) + len(self.readings.cell_uv) + len(self.readings.temp_cdegc)
+        self.frames = frames
+        self.tick = 0
+
+    def place(self, row):
+        """A row into the readings; what a person does in this tick is done."""
+        action = row[0]
+        if action:
+            method = getattr(self.bms, ACTIONS[action])
+            method(row[1]) if ACTIONS[action] in ("arm", "stop") else method()
+        k = 2
+        r = self.readings
+        for name in self.scalars:
+            setattr(r, name, row[k])
+            k += 1
+        for values in (r.cell_uv, r.temp_cdegc):
+            for i in range(len(values)):
+                values[i] = row[k]
+                k += 1
+        if self.tick in self.frames:
+            self.tape.arriving = self.frames[self.tick]
+        self.tick += 1
+
+    def play(self, source, sink, events, count):
+        """`count` rows from a file of 32-bit numbers; outputs into one file, journal and telemetry into another."""
+        row = array("i", [0] * self.width)
+        out = array("i", [0] * len(self.results))
+        log = self.tape.log
+        for _ in range(count):
+            source.readinto(row)
+            self.place(row)
+            outputs = self.bms.tick(self.readings)
+            for k in range(len(out)):
+                out[k] = getattr(outputs, self.results[k])
+            sink.write(out)
+            for entry in log:
+                events.write(b"%d " % self.tick + entry)
+            log.clear()
