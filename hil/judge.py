@@ -87,7 +87,8 @@ def _window(expectation: Expectation, trace: Trace) -> tuple[np.ndarray, float, 
         else:
             return np.zeros(len(trace), dtype=bool), 0.0, f"'{name}' never happened"
     times = trace.times()
-    return (times >= edges[0] - 1e-9) & (times <= edges[1] + 1e-9), edges[0], ""
+    # what happens at a moment happens before the tick of that moment, so that tick is the first one after it
+    return (times >= edges[0] - 1e-9) & (times < edges[1] - 1e-9), edges[0], ""
 
 
 def _within(expectation: Expectation, text: str, window: np.ndarray, trace: Trace) -> Verdict:

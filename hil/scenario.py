@@ -37,15 +37,18 @@ BOARD = ("flash", "link")
 
 # what a person, the world or the bench does: name -> {field: (unit kind, required)}
 ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
+    "mark": {},  # nothing but a name for this moment
+    "commission": {},
     "arm": {"days": ("count", True)},
     "disarm": {},
     "stop": {},
     "resume": {},
-    "clear": {"row": ("row", True)},
+    "clear": {},
     "store": {},
     "use": {},
     "calendar": {"free": ("time", True), "full_in": ("time", False)},
-    "reboot": {},
+    "set_clock": {"days": ("count", True), "time_of_day": ("time", True)},
+    "read_black_box": {},
     "calibrate": {"offset": ("current", True), "gain": ("share", True)},
     "stop_line": {"for": ("time", False)},
     "consent_withdrawn": {"for": ("time", False)},
@@ -137,7 +140,10 @@ def every() -> list[Path]:
 
 
 def read_profile(name: str, changes: dict[str, Any], path: Path) -> tuple[Profile, str]:
-    """A profile of `firmware/profiles` by its name, or beside the scenario by its file name, with some fields changed; and as text."""
+    """A profile of `firmware/profiles` by its name, or beside the scenario by its file name; some fields changed.
+
+    Returns it checked, and as text.
+    """
     file = path.parent / name if name.endswith(".json") else PROFILES / f"{name}.json"
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -260,7 +266,7 @@ def _event(table: Table, n: int) -> Happening:
     for key, (kind, required) in ACTIONS[action].items():
         if key == "for":
             continue
-        if kind in ("row", "profile"):
+        if kind == "profile":
             values[key] = table.take(key)
         elif kind == "slots":
             values[key] = table.word(key, ("newest", "both"))

@@ -52,6 +52,7 @@ SIGNALS = {
         Signal("known", "word", SAID, "how the inventory is known"),
         Signal("ce_cell", "share", SAID, "cell efficiency of the last cycle, as the firmware reports it"),
         Signal("board", "flag", RIG, "whether the board has power"),
+        Signal("rig_build", "flag", RIG, "whether the board says that it takes injected readings and has no switch"),
         Signal("boots", "count", RIG, "boots of the board since the scenario began"),
         Signal("link_refused", "count", RIG, "frames that the board has refused"),
         Signal("answer", "word", RIG, "the board's answer to the last command: done, refused, silent"),

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 from relith.profile import Profile
-from relith.reasons import REASONS
 
+from hil import words
 from hil.boards import Board, HostBoard
 from hil.scenario import Scenario
 from hil.world import World
 from host_sim.cell import Cell, load_parameters
+from host_sim.cell.cell import ZERO_DEGC_K
+from host_sim.cell.layout import S
 from host_sim.errors import InputError
 from host_sim.loop import ClosedLoop
 from host_sim.plant import Plant
@@ -27,6 +29,7 @@ from host_sim.uses import Actor, Lab, Ratings, make
 CHARGE_SHARE, DISCHARGE_SHARE = 0.30, 0.10  # of 1C: Liu21's 0.8 and 0.268 of 2.67 mA/cm2
 CUT_OFF_SHARE = 1.3  # the comparator trips above this much of the strongest pulse
 STALLED_S = 20 * 86_400.0
+LIFE_DEGC = 25.0  # the life so far was lived indoors
 
 
 @dataclass
@@ -57,11 +60,11 @@ def ratings_of(profile: Profile, use: dict[str, Any]) -> Ratings:
 
 
 def cells_of(scenario: Scenario) -> Any:
-    """A new cell, or a string of them, as built: discharged."""
+    """A new cell, or a string of them, as built: discharged, at LIFE_DEGC."""
     profile = scenario.profile
     parameters = load_parameters(scenario.cell["parameters"], scenario.cell["world"])
     area_cm2 = profile.electrode_area_mm2 * 1e-2
-    cells = [Cell(parameters, area_cm2, scenario.weather_degc) for _ in range(profile.cell_count)]
+    cells = [Cell(parameters, area_cm2, LIFE_DEGC) for _ in range(profile.cell_count)]
     return cells[0] if profile.cell_count == 1 else Series(cells)
 
 
@@ -95,7 +98,6 @@ def past(scenario: Scenario) -> Past:
         *scenario.life.items(),
         scenario.use["charge"],
         scenario.use["discharge"],
-        scenario.weather_degc,
         scenario.sensors,
         scenario.seed,
     )
@@ -117,10 +119,10 @@ def _live(scenario: Scenario) -> Past:
     if life["armed"]:
         reason = bms.arm(profile.arm_days)
         if reason:
-            raise InputError(f"{scenario.path.name}: life.armed: the firmware refuses, {REASONS[reason]}")
+            raise InputError(f"{scenario.path.name}: life.armed: the firmware refuses, {words.reasons()[reason]}")
     cells = cells_of(scenario)
     actor = Lab(ratings, seed=scenario.seed)
-    loop = ClosedLoop(cells, board, sensors_of(scenario), actor, plant_of(profile), scenario.weather_degc)
+    loop = ClosedLoop(cells, board, sensors_of(scenario), actor, plant_of(profile), LIFE_DEGC)
     wanted_ah = scenario.cell["charge"] * ratings.nominal_ah
     last_s, cycles = 0.0, 0
 
@@ -149,6 +151,7 @@ def stage(scenario: Scenario, board: Board) -> World:
     ratings = ratings_of(scenario.profile, scenario.use)
     cells = cells_of(scenario)
     for cell, state in zip(getattr(cells, "cells", None) or [cells], begin.states, strict=True):
+        state[S.temperature_k] = ZERO_DEGC_K + scenario.weather_degc  # it has stood in the scenario's weather for long
         cell.restore(state)
     board.start(begin.slots)
     return World(

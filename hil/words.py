@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from relith import protection, scheduler, states
-from relith.reasons import REASONS
+from relith import reasons as relith_reasons
 
 KNOWN = ("unknown", "inferred", "measured")  # inventory.UNKNOWN, INFERRED, MEASURED in order
 ROWS = tuple(row[0] for row in protection.TABLE)
 
 
+@cache
 def states_() -> tuple[str, ...]:
     """States of the firmware, in its own order, lower case."""
     return tuple(name.lower() for name in states.STATES)
 
 
+@cache
 def decisions() -> tuple[str, ...]:
     return tuple(scheduler.DECISIONS)
 
 
+@cache
 def reasons() -> tuple[str, ...]:
-    return tuple(REASONS)
+    return tuple(relith_reasons.REASONS)
 
 
 def alarms() -> tuple[str, ...]:

@@ -29,20 +29,15 @@ NOISE = np.random.default_rng
 
 
 class Hands(Actor):
-    """The user's actor, with someone's hands on it: currents that ignore every limit, a calendar told from outside."""
+    """The user's actor, with someone's hands on it: currents that ignore every limit."""
 
     def __init__(self, actor: Actor | None, ratings: Ratings, start_s: float) -> None:
         super().__init__(ratings)
         self.actor = actor
         self.start_s = start_s  # time of day on the actor's calendar at the first tick
         self.forced: tuple[Control, float] | None = None
-        self.calendar: tuple[float, float, float] | None = None  # told at, free_s, full_in_s
 
     def user(self, time_s: float) -> User:
-        if self.calendar is not None:
-            told_s, free_s, full_in_s = self.calendar
-            gone = time_s - told_s
-            return User(1, max(0, int(free_s - gone)), max(0, int(full_in_s - gone)) if full_in_s >= 0 else -1)
         return self.actor.user(self.start_s + time_s) if self.actor else User(1, 86_400)
 
     def next(self, time_s: float, terminals: Any, outputs: Outputs) -> tuple[Control, float]:
@@ -202,9 +197,21 @@ class World:
     def _do_resume(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self._command("resume")
 
+    def _do_mark(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
+        """Only the moment counts."""
+
+    def _do_commission(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
+        self._command("commission")
+
     def _do_clear(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        row = 255 if values["row"] == "all" else words.ROWS.index(values["row"])
-        self._command("clear_latch", row)
+        self._command("clear_latch")
+
+    def _do_set_clock(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
+        self._command("set_clock", int(values["days"]), int(values["time_of_day"]))
+
+    def _do_read_black_box(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
+        kept = self.board.black_box()
+        self._answered(f"done: {len(kept)} bytes" if kept else "refused: the black box is empty")
 
     def _do_store(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self._command("storage", 1)
@@ -212,16 +219,13 @@ class World:
     def _do_use(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self._command("storage", 0)
 
-    def _do_reboot(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("reboot")
-
     def _do_calibrate(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        offset = round(values["offset"] / self.ratings.current_lsb_a)
+        offset = round(values["offset"] / self.ratings.current_lsb_a * 1e3)
         self._command("calibrate", offset, round(values["gain"] / PPM))
 
     def _do_calendar(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        full_in_s = -1.0 if values["full_in"] is None else values["full_in"]
-        self.hands.calendar = (now_s, values["free"], full_in_s)
+        full_in_s = -1 if values["full_in"] is None else int(values["full_in"])
+        self._command("calendar", int(values["free"]), full_in_s)
 
     def _do_stop_line(self, values: Mapping[str, Any], now_s: float, for_s: float) -> Callable[[], None]:
         self.flags["stop"] = now_s + for_s
@@ -372,6 +376,7 @@ class World:
             "known": words.KNOWN[estimate["known"]] if "known" in estimate else None,
             "ce_cell": ppm("ce_cell_ppm"),
             "board": int(board.powered),
+            "rig_build": board.latest().get("welcome", {}).get("rig"),
             "boots": board.boots,
             "link_refused": board.refused(),
             "answer": self.answer.partition(":")[0],
