@@ -14,7 +14,7 @@ import time
 import tomllib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -196,8 +196,9 @@ def _cluster(plan, todo, address, say):
         import distributed
     except ImportError:
         raise InputError("--scheduler needs Dask, which is not installed: pip install 'relith[campaign]'") from None
-    for name in ("distributed", "tornado.application"):  # its log is for its operators; a user gets one sentence
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in list(logging.root.manager.loggerDict):  # its log is for its operators; a user gets one sentence
+        if name.split(".")[0] in ("distributed", "tornado", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
         client = distributed.Client(address, timeout=ANSWER_S)
     except (OSError, TimeoutError, ValueError, ImportError) as error:
@@ -267,19 +268,19 @@ def run(plan, folder, workers=None, scheduler=None, say=lambda text: None):
     if done:
         say(f"{len(done)} of {len(plan.chunks)} chunks are done already, going on in {folder}")
     if todo:
-        bits, began, finished = machine_bits(), time.monotonic(), 0
-        results = _cluster(plan, todo, scheduler, say) if scheduler else _processes(plan, todo, workers)
-        for chunk, (columns, about, its_bits, its_model) in results:
-            if its_model != MODEL:
-                raise InputError(f"worker: has relith's model {its_model}, here is {MODEL}; install the same on both")
-            if its_bits != bits:
-                raise InputError("worker: computes other bits than this machine (its processor or libraries differ)")
-            parquet.write(chunk_path(folder, chunk), columns, about)
-            done.add(chunk)
-            finished += len(plan.chunks[chunk])
-            rate = finished / (time.monotonic() - began)
-            lives = sum(len(plan.chunks[k]) for k in done)
-            say(f"{lives}/{plan.lives} lives, {rate:.1f} a second, {(plan.lives - lives) / rate:.0f} s to go")
+        began, finished = time.monotonic(), 0
+        with closing(_cluster(plan, todo, scheduler, say) if scheduler else _processes(plan, todo, workers)) as results:
+            for chunk, (columns, about, bits, model) in results:
+                if model != MODEL:
+                    raise InputError(f"worker: has relith's model {model}, here is {MODEL}; install the same on both")
+                if bits != machine_bits():
+                    raise InputError("worker: computes other bits than this machine (processor or libraries differ)")
+                parquet.write(chunk_path(folder, chunk), columns, about)
+                done.add(chunk)
+                finished += len(plan.chunks[chunk])
+                rate = finished / (time.monotonic() - began)
+                lives = sum(len(plan.chunks[k]) for k in done)
+                say(f"{lives}/{plan.lives} lives, {rate:.1f} a second, {(plan.lives - lives) / rate:.0f} s to go")
     return collect(plan, folder)
 
 
@@ -357,6 +358,5 @@ def main(argv):
         if text:
             print(f"life {life} stopped: {text}")
     print(table(plan, lives))
-    with suppress(OSError):
-        print(f"relith.campaign: lives={plan.lives} chunks={len(plan.chunks)} -> {arguments.out}/lives.parquet")
+    print(f"relith.campaign: lives={plan.lives} chunks={len(plan.chunks)} -> {arguments.out}/lives.parquet")
     return 0

@@ -108,22 +108,26 @@ class Rows:
 
     def __init__(self, max_rows, keep_every=1):
         self.max_rows, self.keep_every, self.blocks = max_rows, keep_every, {}
+        self._count = None  # rows in all blocks; None when someone has put blocks in
 
     def add(self, cycle, block):
         """Append block[rows, len(COLUMNS)] to the cycle's own."""
+        if self._count is None:
+            self._count = sum(map(len, self.blocks.values()))
+        self._count += len(block)
         if cycle in self.blocks:
             block = np.concatenate([self.blocks[cycle], block])
         elif self.blocks:
             self._drop(next(reversed(self.blocks)))
         self.blocks[cycle] = block
-        while self.max_rows and len(self.blocks) > 2 and sum(map(len, self.blocks.values())) > self.max_rows:
+        while self.max_rows and len(self.blocks) > 2 and self._count > self.max_rows:
             self.keep_every *= 2
             for old in list(self.blocks)[:-1]:
                 self._drop(old)
 
     def _drop(self, cycle):
         if (cycle - 1) % self.keep_every:
-            del self.blocks[cycle]
+            self._count -= len(self.blocks.pop(cycle))
 
     def array(self):
         return np.concatenate([np.empty((0, len(COLUMNS))), *self.blocks.values()])

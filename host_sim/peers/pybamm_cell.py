@@ -8,6 +8,7 @@ PyBaMM counts discharge current positive; the sign turns in `_after`, and nowher
 
 import pybamm
 
+from host_sim.cell import Outcome
 from host_sim.cell.layout import POWER, VOLTAGE
 from host_sim.errors import InputError
 
@@ -36,15 +37,6 @@ def sites_mah_cm2(values):
         * FARADAY_AH_MOL
     )
     return per_m2 * 1e3 / 1e4
-
-
-class Outcome:
-    """What `advance` returns: elapsed_s, and event (None or one of `host_sim.cell.layout.EVENTS`)."""
-
-    __slots__ = ("elapsed_s", "event")
-
-    def __init__(self, elapsed_s, event):
-        self.elapsed_s, self.event = elapsed_s, event
 
 
 class PybammCell:
@@ -81,9 +73,25 @@ class PybammCell:
         """Lithium on the anode, counted from the reservoir we gave; PyBaMM's own never ends."""
         return self._lithium_mah_cm2 - self.cathode_mah_cm2
 
-    def advance(self, control, longest_s, ambient_degc=25.0):
+    def total(self, flux):
+        """PyBaMM's lithium is not "isolated", "reconnected", "corroded" or bound in "sei": 0 mAh cm-2 of each."""
+        return {"isolated": 0.0, "reconnected": 0.0, "corroded": 0.0, "sei": 0.0}[flux]
+
+    def state(self):
+        """Everything that changes, for `restore`."""
+        return self._solution, self.current_a, self.temperature_degc
+
+    def restore(self, state):
+        """Back to an earlier `state()` of this cell."""
+        solution, self.current_a, self.temperature_degc = state
+        self._take(solution)
+
+    def advance(self, control, longest_s, ambient_degc=None):
         """Advance by at most longest_s and stop at the first event; returns Outcome. PyBaMM's cell is at ambient."""
-        self.temperature_degc = ambient_degc
+        if longest_s < SHORTEST_S:
+            return Outcome(0.0, None)
+        if ambient_degc is not None:
+            self.temperature_degc = ambient_degc
         if control.kind == VOLTAGE:
             return self._hold(control, longest_s)
         current_a = control.value
@@ -142,7 +150,6 @@ class PybammCell:
 
     def _take(self, solution):
         """Go on from this solution. One that ended at an event must not end at once again when the current turns."""
-        self._ended = self._event(solution)
         solution.termination = "final time"
         self._solution = solution
         self.voltage_v = self._voltage(solution)

@@ -1,13 +1,11 @@
 import os
 import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from host_sim.bench_cell import dask_cluster
 from host_sim.campaign import EXAMPLE, chunk_path, do_chunk, main, plan_of, read_chunk, read_plan, run
 from host_sim.cli import guarded
 from host_sim.errors import InputError
@@ -23,7 +21,6 @@ ENTRIES = {
     "spread": {"reservoir_mah_cm2": "10 %"},
     "protocols": {"fast": FAST, "slow": ["Charge at C/2 until 4.2 V", "Discharge at C/2 until 3.0 V"]},
 }
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def plan():
@@ -87,25 +84,9 @@ def test_a_lost_process_is_replaced_and_its_chunk_done_again(reference, tmp_path
 
 @pytest.fixture
 def cluster():
-    """A Dask scheduler and two workers as processes of their own: (address, scheduler, [workers])."""
     pytest.importorskip("distributed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"tcp://127.0.0.1:{port}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT}
-    dask = [sys.executable, "-m", "dask"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'firmware'}"}
-    started = [
-        subprocess.Popen([*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet)
-    ]
-    for _ in range(2):
-        worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-        started.append(subprocess.Popen(worker, env=environment, **quiet))
-    yield address, started[0], started[1:]
-    for process in started:
-        process.kill()
-        process.wait()
+    with dask_cluster(2) as started:
+        yield started
 
 
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(reference, cluster, tmp_path):
