@@ -65,7 +65,8 @@ class Bms:
         come.
         """
         self.readings = readings
-        outputs, belief, tracker, machine = self.outputs, self.belief, self.tracker, self.machine
+        outputs, belief = self.outputs, self.belief
+        tracker, machine = self.tracker, self.machine
         outputs.journal_due = 0
         self.link.poll(self)
         self.wishes.apply(readings, self.clock.seconds)

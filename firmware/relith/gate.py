@@ -319,7 +319,8 @@ class Gate:
 
     def apply(self, bms):
         """Write the outputs of this tick, from all off, in the order of precedence."""
-        o, p, protection, tracker = bms.outputs, self.profile, bms.protection, bms.tracker
+        o, p = bms.outputs, self.profile
+        protection, tracker = bms.protection, bms.tracker
         o.off()
         o.state = bms.machine.state
         o.alarms = protection.alarms()
@@ -351,7 +352,8 @@ class Gate:
         At the present current a cell may fall by 200 uV per ppm of charge towards the cut-off and rise by 20; at
         the greatest current permitted fall by 100 and rise by 20 to the hard limits. At 1C one ppm moves in 3.6 ms.
         """
-        o, p, b, tracker, protection = bms.outputs, self.profile, bms.belief, bms.tracker, bms.protection
+        o, p, b = bms.outputs, self.profile, bms.belief
+        tracker, protection = bms.tracker, bms.protection
         state = o.state
         if state == PULSE:
             return min(_FAST_MS, max(1, o.pulse_ms))

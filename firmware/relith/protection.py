@@ -147,7 +147,8 @@ class Protection:
 
     def update(self, elapsed_ms):
         """Debounce every row, latch what must be."""
-        values, source, limit, timer = self._values, self._source, self._limit, self._timer
+        values, source = self._values, self._source
+        limit, timer = self._limit, self._timer
         active = self.active
         busy = active | self.pending
         pending = recovering = 0
@@ -183,7 +184,8 @@ class Protection:
 
     def measure(self, bms):
         """Every quantity of this tick; one that cannot be measured keeps its value, and _STALE says so."""
-        r, belief, p, v = bms.readings, bms.belief, self.profile, self._values
+        r, belief = bms.readings, bms.belief
+        p, v = self.profile, self._values
         outputs, elapsed_ms = bms.outputs, bms.clock.elapsed_ms
         v[_TRIP] = r.hardware_trip
         if belief.voltage_good:

@@ -100,6 +100,8 @@ TABLE = (
     (_STORAGE, _ON_DISCHARGING, (), _DISCHARGE, 0),
 )
 
+_READY_TICKS = const(3)  # with every reading good: the self-test
+
 
 def facts(bms):
     """The triggers and guards that hold in this tick: bit k for number k."""
@@ -137,9 +139,6 @@ def facts(bms):
     if gate.granted:
         bits |= 1 << _GRANTED
     return bits
-
-
-_READY_TICKS = const(3)  # with every reading good: the self-test
 
 
 def _compiled():
