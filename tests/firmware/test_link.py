@@ -13,6 +13,7 @@ from relith import VERSION, catalogue, frames
 from relith.readings import Outputs, Readings
 
 from hil.codec import MOST, REFUSAL, REFUSALS, TO_BOARD, Decoder, answer, encode, fingerprint, frame
+from hil.fuzz import damaged
 from tests.link_stub import Board, Controller
 
 COMMAND = {name: code for code, (name, *_) in enumerate(catalogue.COMMANDS)}
@@ -283,25 +284,6 @@ def test_a_frame_after_garbage_is_received(garbage, cut):
     assert host.board.bms.commands == [(COMMAND["stop"], 0, 0)]
 
 
-def mutated(rng, data):
-    """A frame as a bad line delivers it: bits flipped, bytes lost, doubled, its tail cut off; never whole."""
-    out = bytearray(data)
-    while data.strip(b"\0") in bytes(out).split(b"\0"):
-        at = rng.randrange(1, len(out) - 1)
-        kind = rng.randrange(5)
-        if kind == 0:
-            out[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            out[at : at + rng.randrange(1, 5)] = rng.randbytes(rng.randrange(5))
-        elif kind == 2:
-            del out[at:]
-        elif kind == 3:
-            out[at:at] = out[at : at + rng.randrange(1, 9)]
-        else:
-            out = bytearray(rng.randbytes(rng.randrange(1, 300)))
-    return bytes(out)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_changes_nothing(seed):
     """1e5 bytes of random, mutated, truncated, replayed frames: no exception, no command, the outputs as they were."""
@@ -313,7 +295,7 @@ def test_noise_changes_nothing(seed):
     fed = 0
     while fed < 100_000:
         if rng.randrange(4):
-            data = mutated(rng, rng.choice(fresh))
+            data = damaged(rng, rng.choice(fresh))
         else:  # sound, but replayed or out of place
             data = encode("command", ask("stop"), rng.choice((6, 7)), rng.randrange(1, 0x10000))
         host.board.arriving.append(data)

@@ -1,0 +1,286 @@
+"""Bench section `link`: ten million bytes of noise into the board's end of the link, and what the link costs the board.
+
+Three parts: random bytes; damaged, truncated and replayed frames, both into a real `Bms` beside a twin that nobody
+talks to, tick by tick; and the coverage-guided loop of `hil.fuzz`. What has been done is kept in build/link_fuzz.json:
+a run that was interrupted goes on from there, other sources begin anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from relith.bms import Bms
+from relith.profile import Profile
+from relith.readings import Readings
+
+from hil import fuzz, image
+from hil.codec import COMMANDS, MOST, Decoder, encode
+from hil.virtual.processor import Processor
+
+ROOT = Path(__file__).resolve().parents[1]
+STATE = Path("build/link_fuzz.json")
+PROFILE = image.PROFILES / "liu21_nmc532.json"
+CHUNK = 100_000  # bytes between two savings
+PARTS = {"random": 2_000_000, "damaged": 6_000_000, "guided": 2_000_000}
+MODULES = ("link", "frames", "catalogue", "commands", "log")
+ASK = {"command": COMMANDS["stop"][0], "a": 0, "b": 0}
+
+
+class _Store:
+    def __init__(self) -> None:
+        self.slots: dict[int, bytes] = {}
+
+    def read(self, slot: int) -> bytes | None:
+        return self.slots.get(slot)
+
+    def write(self, slot: int, data: bytes) -> None:
+        self.slots[slot] = bytes(data)
+
+
+class Pair:
+    """A real controller that is talked to, and its twin that is not; the same readings for both, tick by tick."""
+
+    def __init__(self) -> None:
+        self.store = _Store()
+        self.bms = Bms(Profile(PROFILE.read_bytes()), self.store, self)
+        self.twin = Bms(Profile(PROFILE.read_bytes()), _Store(), None)
+        self.readings = Readings()
+        self.readings.cell_uv[0] = self.readings.pack_uv = 3_800_000
+        self.arriving: list[bytes] = []
+        self.left = bytearray()
+        self.unasked: list[int] = []
+        self.bms.command = self.command  # type: ignore[method-assign]
+        self.changed = 0  # ticks whose outputs were not the twin's
+        self.decoder = Decoder()
+        self.tick()
+
+    def read(self) -> bytes | None:
+        return self.arriving.pop(0) if self.arriving else None
+
+    def write(self, data: bytes) -> None:
+        self.left += data
+
+    def command(self, code: int, a: int, b: int) -> int:
+        self.unasked.append(code)
+        return Bms.command(self.bms, code, a, b)
+
+    def tick(self) -> None:
+        r = self.readings
+        r.now_ms = r.current_ms = r.cell_ms = r.temp_ms = (r.now_ms + 100) & MOST
+        r.current_ok = r.charge_ok = r.cell_ok = r.temp_ok = 1
+        outputs = self.bms.outputs
+        r.charge_switch, r.discharge_switch = outputs.charge_enable, outputs.discharge_enable
+        told, alone = vars(self.bms.tick(r)), vars(self.twin.tick(r))
+        self.changed += told != alone
+
+    def deliver(self, data: bytes) -> None:
+        """Put bytes on the wire and tick until they are used up."""
+        self.arriving.append(data)
+        while self.arriving or self.bms.link._chunk is not None:
+            self.tick()
+
+    def is_heard(self) -> bool:
+        """Whether a sound question gets its answer now."""
+        link = self.bms.link
+        self.left.clear()
+        self.deliver(encode("read", {"area": 0, "offset": 0}, link.session, link.expected))
+        self.tick()
+        return any(m.name == "data" for m in self.decoder.feed(bytes(self.left)))
+
+
+def noise(part: str, draw: random.Random, link: Any) -> bytes:
+    """A piece of a part's stream; nothing in it is a frame that should be taken."""
+    if part == "random":
+        return draw.randbytes(draw.randrange(1, 400))
+    code = draw.randrange(len(COMMANDS))
+    fields = {"command": code, "a": draw.randrange(3), "b": 0, "answer": draw.randrange(MOST)}
+    name, source = draw.choice(
+        (
+            ("command", fields),
+            ("command", ASK),
+            ("answer", fields),
+            ("chunk", {"offset": 0, "data": draw.randbytes(60)}),
+            ("begin", {"size": 500, "crc30": 1}),
+            ("inject", Readings()),
+        )
+    )
+    fresh = encode(name, source, link.session, link.expected)
+    if draw.randrange(4):
+        return fuzz.damaged(draw, fresh)
+    session = draw.choice((link.session, draw.randrange(1 << 16)))
+    behind = draw.randrange(1, 1 << 16)
+    return encode("command", ASK, session, link.expected + behind)  # replayed, or out of place
+
+
+def campaign(part: str, index: int) -> dict[str, int]:
+    """One chunk of a part, always the same for the same index: what was counted in it."""
+    if part == "guided":
+        guided = fuzz.Guided(index)
+        guided.search(CHUNK)
+        return {"bytes": guided.bytes, "taken": guided.frames, "pairs": len(guided.pairs)}
+    pair, draw = Pair(), random.Random(f"{part} {index}")
+    fed = asked = heard = 0
+    while fed < CHUNK:
+        piece = noise(part, draw, pair.bms.link)
+        pair.deliver(piece)
+        fed += len(piece)
+        if draw.randrange(50) == 0:
+            asked += 1
+            heard += pair.is_heard()
+    refused = sum(pair.bms.link.counts[1:])
+    found = {"bytes": fed, "refused": refused, "asked": asked, "heard": heard}
+    return found | {"changed": pair.changed, "unasked": len(pair.unasked)}
+
+
+def fingerprint() -> str:
+    """Over all that the campaign depends on."""
+    digest = hashlib.sha256()
+    for path in [*sorted((ROOT / "firmware/relith").glob("*.py")), Path(fuzz.__file__), Path(__file__), PROFILE]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def load() -> dict:
+    """What an earlier run of the same sources has done."""
+    try:
+        state: dict = json.loads(STATE.read_text())
+        if state["fingerprint"] == fingerprint():
+            return state
+    except (OSError, ValueError, KeyError):
+        pass
+    return {"fingerprint": fingerprint(), "chunks": dict.fromkeys(PARTS, 0), "sums": {}, "exceptions": []}
+
+
+def run(state: dict) -> dict:
+    """Go on until every part has its bytes; saves after every chunk."""
+    sums = state["sums"]
+    for part, many in PARTS.items():
+        while sums.get(f"{part} bytes", 0) < many:
+            index = state["chunks"][part]
+            try:
+                found = campaign(part, index)
+            except Exception as error:  # what this is looking for
+                state["exceptions"].append(f"{part} {index}: {type(error).__name__}: {error}")
+                found = {"bytes": CHUNK}
+            for name, value in found.items():
+                key = f"{part} {name}"
+                sums[key] = max(sums.get(key, 0), value) if name == "pairs" else sums.get(key, 0) + value
+            state["chunks"][part] = index + 1
+            STATE.parent.mkdir(parents=True, exist_ok=True)
+            STATE.with_suffix(".tmp").write_text(json.dumps(state, indent=1))
+            STATE.with_suffix(".tmp").replace(STATE)
+            print(f"\rlink: {part} {sums[f'{part} bytes']:,} of {many:,} bytes ", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+    return state
+
+
+HEAP = """
+import gc
+from relith.bms import Bms
+from relith.profile import load
+from relith.readings import Readings
+class Store:
+    def read(self, slot): return None
+    def write(self, slot, data): pass
+class Stream:
+    at = 0
+    def read(self):
+        if self.at >= len(noise): return None
+        self.at += 256
+        return noise[self.at - 256:self.at]
+    def write(self, data): pass
+stream = Stream()
+bms = Bms(load("/profile.json"), Store(), stream)
+r = bms.readings
+r.current_ok = r.cell_ok = r.temp_ok = 1
+r.cell_uv[0] = r.pack_uv = 3800000
+def feed():
+    stream.at = 0
+    while stream.at < len(noise) or bms.link._chunk is not None:
+        r.now_ms = r.current_ms = r.cell_ms = r.temp_ms = r.now_ms + 100
+        bms.tick(r)
+        r.charge_switch, r.discharge_switch = bms.outputs.charge_enable, bms.outputs.discharge_enable
+"""
+TIMED = """
+import time
+def timed(count):
+    link, start = bms.link, time.ticks_us()
+    for k in range(count):
+        link._emit(6, bms.outputs)
+        stream.at = len(noise) - 256
+        link._receive(bms)
+        link._answer()
+    return time.ticks_diff(time.ticks_us(), start) // count
+"""
+
+
+def on_micropython(firmware: dict[str, bytes]) -> tuple[int, int, int]:
+    """Bytes of heap gained over 900 000 bytes of noise; µs to send outputs and look at 256 bytes; heap of the code."""
+    with Processor(heap_bytes=1 << 20) as processor:
+        processor.exec("import os\nos.mkdir('/relith')\nimport sys\nsys.path.insert(0, '/')\nimport gc")
+        for name, data in firmware.items():
+            if name.startswith("relith/"):
+                processor.put(f"/flash/{name}", data)
+        processor.put("/flash/profile.json", firmware["profile.json"])
+        before = _heap(processor, "from relith import readings, reasons, profile, clock")
+        code = _heap(processor, "from relith import link, commands, log") - before
+        processor.put("/flash/noise", _noise())
+        processor.exec("noise = open('/noise', 'rb').read()")
+        processor.exec(HEAP)
+        first = _heap(processor, "feed()")
+        for _ in range(9):
+            last = _heap(processor, "feed()")
+        processor.exec(TIMED)
+        return last - first, int(processor.exec("print(timed(300))")), code
+
+
+def _heap(processor: Processor, code: str) -> int:
+    processor.exec(code)
+    processor.exec("gc.collect()")
+    return int(processor.exec("print(gc.mem_alloc())"))
+
+
+def _noise() -> bytes:
+    """A hundred thousand bytes of damaged frames."""
+    draw, out, pair = random.Random(3), bytearray(), Pair()
+    while len(out) < 100_000:
+        out += noise("damaged", draw, pair.bms.link)
+    return bytes(out)
+
+
+def rows() -> list[dict]:
+    """Measure (see `make bench`)."""
+    state = run(load())
+    sums = state["sums"]
+    for found in state["exceptions"]:
+        print(f"link: {found}", file=sys.stderr)
+
+    def total(name: str) -> int:
+        return sum(sums.get(f"{part} {name}", 0) for part in PARTS)
+
+    firmware = image.build("virtual", PROFILE)
+    growth, cost_us, heap = on_micropython(firmware)
+    size = sum(len(firmware[f"relith/{name}.mpy"]) for name in MODULES)
+
+    def row(name: str, value: float, unit: str, target: str | None = None) -> dict:
+        return {"name": name, "value": value, "unit": unit, "target": target}
+
+    return [
+        row("noise into the link", total("bytes"), "bytes", ">= 10000000"),
+        row("exceptions that left it, or what may never happen", len(state["exceptions"]), "", "== 0"),
+        row("ticks whose outputs changed", total("changed"), "ticks", "== 0"),
+        row("commands nobody gave", total("unasked"), "commands", "== 0"),
+        row("sound frames after noise that were answered", total("heard") / max(1, total("asked")), "share", "== 1"),
+        row("sound frames after noise", total("asked"), "frames", ">= 1000"),
+        row("frames refused", total("refused"), "frames"),
+        row("pairs of lines reached by the guided part", total("pairs"), "pairs"),
+        row("heap gained over 900 000 bytes of noise on MicroPython", growth, "bytes", "<= 0"),
+        row("outputs sent and 256 bytes looked at, MicroPython for WebAssembly", cost_us, "us"),
+        row("link, frames, catalogue, commands and log as .mpy", size, "bytes"),
+        row("heap of link, frames, catalogue, commands and log", heap, "bytes"),
+    ]
