@@ -1,0 +1,222 @@
+"""The firmware's state table on the host: as names, as a `transitions.Machine`, as a diagram, and checked for sense.
+
+`python -m host_sim.statechart` writes docs/states.md from `relith.states.TABLE`; with `--check` it only says whether
+that file is up to date (exit 1 when not). There is no second copy of the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from relith.gate import PERMITS
+from relith.states import EFFECTS, GUARDS, STATES, TABLE, TRIGGERS
+
+DOC = Path(__file__).resolve().parents[1] / "docs" / "states.md"
+MEANING = Path(__file__).resolve().parents[1] / "firmware" / "relith" / "states.py"
+SAFE = ("BOOT", "FAULT", "LOCKOUT", "REST")  # nothing conducts in these
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table in names."""
+
+    state: str
+    trigger: str
+    guards: tuple[str, ...]
+    target: str
+    effects: tuple[str, ...]
+
+
+def _names(bits: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for k, name in enumerate(names) if bits >> k & 1)
+
+
+def rows() -> list[Row]:
+    """`relith.states.TABLE` in names, in its order."""
+    facts = TRIGGERS + GUARDS
+    return [
+        Row(STATES[state], _names(trigger, facts)[0], _names(guards, facts), STATES[target], _names(effects, EFFECTS))
+        for state, trigger, guards, target, effects in TABLE
+    ]
+
+
+def problems(table: tuple = TABLE, permits: tuple = PERMITS) -> list[str]:
+    """Everything wrong with a table, one sentence each; none when it is sound.
+
+    Checked: known states and bits, one trigger per row, order of rows, no row shadowed by an earlier one, every state
+    reachable and left again, faults and lockouts taken from every state, a pulse or rest only when granted, what begins
+    ends, and outputs off where they must be.
+    """
+    triggers, facts = (1 << len(TRIGGERS)) - 1, (1 << len(TRIGGERS) + len(GUARDS)) - 1
+    found = []
+    for k, (state, trigger, guards, target, effects) in enumerate(table):
+        where = f"row {k}"
+        if not (0 <= state < len(STATES) and 0 <= target < len(STATES)):
+            return [f"{where}: state {state} or {target} is none of {len(STATES)}"]
+        if trigger & (trigger - 1) or not 0 < trigger <= triggers:
+            found.append(f"{where}: trigger {trigger} is not one trigger")
+        if guards & ~(facts & ~triggers) or effects & ~((1 << len(EFFECTS)) - 1):
+            found.append(f"{where}: unknown guard or effect")
+        if state == target:
+            found.append(f"{where}: {STATES[state]} leads to itself")
+        if k and (state, trigger) < table[k - 1][:2]:
+            found.append(f"{where}: rows must stand in the order of STATES, then TRIGGERS")
+        for earlier in table[:k]:
+            if earlier[0] == state and not (earlier[1] | earlier[2]) & ~(trigger | guards):
+                found.append(f"{where}: never fires, an earlier row takes everything")
+    if found:
+        return found
+    named = [
+        Row(STATES[s], _names(t, TRIGGERS + GUARDS)[0], _names(g, TRIGGERS + GUARDS), STATES[n], _names(e, EFFECTS))
+        for s, t, g, n, e in table
+    ]
+    reached = {"BOOT"}
+    while more := {row.target for row in named if row.state in reached} - reached:
+        reached |= more
+    found += [f"{state} cannot be reached" for state in STATES if state not in reached]
+    for state in STATES:
+        out = {row.trigger: row.target for row in named if row.state == state}
+        if not out:
+            found.append(f"{state} is never left")
+        if state != "LOCKOUT" and out.get("lockout") != "LOCKOUT":
+            found.append(f"{state} does not answer a lockout")
+        if state not in ("LOCKOUT", "FAULT") and out.get("fault") != "FAULT":
+            found.append(f"{state} does not answer a fault")
+        if state in ("PULSE", "REST") and out.get("stop") != "IDLE":
+            found.append(f"{state} does not answer a stop")
+    for row in named:
+        for target, due, begins in (("PULSE", "pulse_due", "pulse_begins"), ("REST", "rest_due", "rest_begins")):
+            if (row.target == target) != (begins in row.effects):
+                found.append(f"{row.state} to {row.target}: {begins} belongs to {target} alone")
+            if row.target == target and (row.trigger != due or "granted" not in row.guards):
+                found.append(f"{row.state} to {target} without {due} and granted")
+        if (row.state == "PULSE") != ("pulse_ends" in row.effects):
+            found.append(f"{row.state} to {row.target}: pulse_ends belongs to PULSE alone")
+        if (row.target in ("FAULT", "LOCKOUT")) != ("latched" in row.effects):
+            found.append(f"{row.state} to {row.target}: latched belongs to FAULT and LOCKOUT")
+        latched = row.state in ("FAULT", "LOCKOUT") and row.target != "LOCKOUT"
+        if latched and (row.trigger != "cleared" or "sound" not in row.guards):
+            found.append(f"{row.state} is left without a person's clear")
+    if len(permits) != len(STATES):
+        return [*found, f"gate.PERMITS has {len(permits)} places for {len(STATES)} states"]
+    for state, permit in zip(STATES, permits, strict=True):
+        if (state in SAFE and permit) or (permit & 4 and state != "PULSE"):
+            found.append(f"{state} must not permit {permit}")
+    return found
+
+
+def machine(model=None):
+    """The table as a `transitions.Machine` with one trigger, `tick(facts)`: bits as `relith.states.facts` gives them.
+
+    The first row whose conditions hold fires; `model.effects` then names what came with it. Needs transitions 0.9.3.
+    """
+    from transitions import Machine
+
+    class Model:
+        effects: tuple[str, ...] = ()
+
+    facts = TRIGGERS + GUARDS
+    model = Model() if model is None else model
+
+    def holds(name):
+        bit = 1 << facts.index(name)
+        return lambda bits: bool(bits & bit)
+
+    def brings(effects):
+        return lambda bits: setattr(model, "effects", effects)
+
+    return Machine(
+        model,
+        states=list(STATES),
+        initial="BOOT",
+        auto_transitions=False,
+        send_event=False,
+        transitions=[
+            {
+                "trigger": "tick",
+                "source": row.state,
+                "dest": row.target,
+                "conditions": [holds(name) for name in (row.trigger, *row.guards)],
+                "after": brings(row.effects),
+            }
+            for row in rows()
+        ],
+        ignore_invalid_triggers=True,
+    )
+
+
+def mermaid() -> str:
+    """The table as a mermaid state diagram; rows that every state has (lockout, fault) are told below it instead."""
+    lines = ["stateDiagram-v2", "    [*] --> BOOT"]
+    for row in rows():
+        if row.trigger in ("lockout", "fault") and row.state != "FAULT":
+            continue
+        guards = f" [{', '.join(row.guards)}]" if row.guards else ""
+        effects = f" / {', '.join(row.effects)}" if row.effects else ""
+        lines.append(f"    {row.state} --> {row.target}: {row.trigger}{guards}{effects}")
+    return "\n".join(lines)
+
+
+def _meanings() -> dict[str, str]:
+    """What the comments of states.py say of each trigger and guard."""
+    found = {}
+    for line in MEANING.read_text(encoding="utf-8").splitlines():
+        name, _, rest = line.partition(" = const(")
+        if name.startswith(("_ON_", "_IF_")):
+            found[name[4:].lower()] = rest.partition("# ")[2]
+    return found
+
+
+def page() -> str:
+    """docs/states.md."""
+    meanings = _meanings()
+    parts = [
+        "# States",
+        "",
+        "Made from `firmware/relith/states.py` by `python -m host_sim.statechart`; `make test` checks that it is up to",
+        "date. In a tick the first row of the present state whose trigger and guards hold fires, at most one. Leaving any",
+        "state makes safe: the gate starts every tick from all off. From every state a lockout leads to `LOCKOUT`, and",
+        "from every state but `LOCKOUT` a fault leads to `FAULT`; they are left out of the picture.",
+        "",
+        "```mermaid",
+        mermaid(),
+        "```",
+        "",
+        "| state | charge switch | discharge switch | pulse sink |",
+        "|---|---|---|---|",
+    ]
+    for state, permit in zip(STATES, PERMITS, strict=True):
+        cells = ["may conduct" if permit & bit else "off" for bit in (1, 2, 4)]
+        parts.append(f"| `{state}` | {' | '.join(cells)} |")
+    parts += ["", "| trigger or guard | holds when |", "|---|---|"]
+    parts += [f"| `{name}` | {meanings[name] or 'as above, for a rest'} |" for name in TRIGGERS + GUARDS]
+    parts += ["", "| state | trigger | guards | next state | effects |", "|---|---|---|---|---|"]
+    for row in rows():
+        parts.append(
+            f"| `{row.state}` | {row.trigger} | {', '.join(row.guards)} | `{row.target}` | {', '.join(row.effects)} |"
+        )
+    return "\n".join(parts) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write docs/states.md, or check it."""
+    parser = argparse.ArgumentParser(prog="python -m host_sim.statechart", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when docs/states.md is out of date")
+    check = parser.parse_args(argv).check
+    if wrong := problems():
+        print(f"states.py: {wrong[0]}", file=sys.stderr)
+        return 2
+    text = page()
+    if not check:
+        DOC.write_text(text, encoding="utf-8")
+    elif not DOC.exists() or DOC.read_text(encoding="utf-8") != text:
+        print("docs/states.md is out of date: run python -m host_sim.statechart", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
