@@ -5,7 +5,6 @@
 
 import ast
 import hashlib
-import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -51,8 +50,10 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
     files = {str(path.relative_to(FIRMWARE)): path for path in sources}
     image = {name.removesuffix(".py") + ".mpy": data for name, data in _compiled(files).items()}
     image["board.mpy"] = image.pop(f"boards/{board}.mpy")
+    for path in (FIRMWARE / "relith").glob("*.txt"):  # read where they are needed, and not kept in memory
+        image[f"relith/{path.name}"] = path.read_bytes()
     image["main.py"] = (FIRMWARE / "main.py").read_bytes()  # the one file that MicroPython itself runs from source
-    image["profile.json"] = json.dumps(json.loads(text), separators=(",", ":")).encode()
+    image["profile.json"] = text  # as it is: the link tells its checksum
     return dict(sorted(image.items()))
 
 

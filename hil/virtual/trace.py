@@ -5,6 +5,7 @@ both directions of current) with a cell no better than needed, and keeps every r
 play it again; equal bytes are the proof.
 """
 
+import ast
 import io
 import random
 from array import array
@@ -20,6 +21,7 @@ from hil.virtual.processor import Processor
 
 PLAYER = Path(player.__file__)
 WRAP_MS = 1 << 30
+FAULTS = 11  # kinds of trouble that Recorder.fault knows
 CHUNK = 5000  # ticks in one command; garbage is collected between two
 
 
@@ -36,6 +38,11 @@ class Trace:
     def __len__(self) -> int:
         return len(self.states)
 
+    def head(self, ticks: int) -> "Trace":
+        """Its first ticks."""
+        frames = {tick: data for tick, data in self.frames.items() if tick < ticks}
+        return Trace(self.profile, self.width, self.rows[: 4 * ticks * self.width], frames, self.states[:ticks])
+
 
 @dataclass
 class Played:
@@ -50,7 +57,7 @@ class Toy:
 
     def __init__(self, profile):
         self.profile = profile
-        self.share = 0.3  # of full charge
+        self.share = 0.85  # of full charge
         self.demand = 0.0  # counts that charger or load would carry
         self.count = 0
         self.charge = 0
@@ -128,7 +135,7 @@ class Recorder:
         self.toy = Toy(self.profile)
         self.noise = random.Random(seed)
         self.left = ticks
-        self.brief = ticks < 20_000  # then most of a charge and of a discharge is skipped
+        self.brief = ticks < 20_000  # then every wait is as long as the firmware allows
         self.now_ms = WRAP_MS - 90_000  # wraps in the second minute
         self.rows = array("i")
         self.trace = Trace(profile, self.player.width)
@@ -141,7 +148,8 @@ class Recorder:
         if self.left <= 0:
             return False
         self.left -= 1
-        wait_ms = wait_ms or min(self.outputs.next_tick_ms, self.noise.choice((100, 1000, 60_000, 60_000)))
+        longest_ms = 60_000 if self.brief else self.noise.choice((100, 1000, 60_000, 60_000))
+        wait_ms = wait_ms or min(self.outputs.next_tick_ms, longest_ms)
         self.toy.advance(self.outputs, wait_ms)
         self.now_ms = (self.now_ms + wait_ms) % WRAP_MS
         r, out = self.r, self.outputs
@@ -176,26 +184,18 @@ class Recorder:
 
     def cycle(self) -> None:
         """Charge, the pulse that it may ask for, discharge, the rest that it may ask for."""
-        p, rate = self.profile, self.noise.choice((0.3, 0.6, 0.9))
+        p, rate = self.profile, 0.9 if self.brief else self.noise.choice((0.3, 0.6, 0.9))
         self.demand(p.charge_max_permille * rate)
-        self.skip(0.95)
         self.until(lambda: self.toy.share > 0.97 and self.toy.count < p.taper_count // 2, 900)
         self.demand(0)
         self.run(5, 100)
         self.run(self.noise.randint(3, 10 if self.brief else 60))
-        self.demand(-p.discharge_max_permille * self.noise.choice((0.2, 0.4, 0.7)))
-        self.run(20, 100)
-        self.until(lambda: not self.outputs.pulse_count, 2000, 500)
-        self.skip(0.02)
+        self.demand(-p.discharge_max_permille * (0.7 if self.brief else self.noise.choice((0.2, 0.4, 0.7))))
+        self.run(20, 100)  # late ticks end a pulse, so it is whole in a long trace only
+        self.until(lambda: not self.outputs.pulse_count, 2000, 500 if self.brief else 200)
         self.until(lambda: self.toy.voltage_uv() < p.min_uv, 900)
         self.demand(0)
         self.run(self.noise.randint(20, 60 if self.brief else 900))
-
-    def skip(self, share: float) -> None:
-        """In a brief trace: some of it, then there."""
-        if self.brief:
-            self.run(25)
-            self.toy.share = share
 
     def heal(self) -> None:
         """After a fault: everything back to normal, and a person who clears."""
@@ -207,7 +207,7 @@ class Recorder:
         self.toy.share = max(self.toy.share, 0.2)
         self.run(12, 1000)
         self.tick(100, "clear")
-        self.run(20, 100)
+        self.run(8, 100)
         self.tick(100, "calibrated")
         self.tick(100, "arm", 300)
 
@@ -216,14 +216,15 @@ class Recorder:
         self.demand(self.noise.choice((-200, 0, 200)))
         self.run(5, 100)
         if number == 0:
-            self.toy.frozen = self.noise.choice((1, 2, 4))
-            self.run(10, 100)
+            for part in (1, 2, 4):
+                self.toy.frozen = part
+                self.run(6, 100)
             self.run(64, 1000)
         elif number == 1:
             self.toy.forced_uv = p.soft_max_uv + 5000
             self.run(60, 100)
             self.toy.forced_uv = 0
-            self.run(100, 100)
+            self.run(60, 100)
         elif number == 2:
             self.toy.forced_uv = p.hard_max_uv + 20000
             self.run(20, 100)
@@ -249,11 +250,9 @@ class Recorder:
             self.toy.obedient = False
             self.demand(-p.discharge_hard_permille * 1.2)
             self.run(20, 100)
-        elif number == 10:
-            self.toy.forced_uv = p.lockout_uv - 50_000
-            self.run(60, 100)
         else:
-            self.talk()
+            self.toy.forced_uv = p.lockout_uv - 50_000
+            self.run(30, 100)
         self.heal()
 
     def talk(self) -> None:
@@ -285,8 +284,9 @@ class Recorder:
             self.cycle()
             self.cycle()  # by now resistance is known, and a pulse may be granted
             self.store()
-            for _ in range(12):
-                self.fault(faults % 12)
+            self.talk()
+            for _ in range(FAULTS):
+                self.fault(faults % FAULTS)
                 faults += 1
                 if not self.brief and faults % 3 == 0:
                     self.cycle()
@@ -323,3 +323,33 @@ def on_micropython(trace: Trace, mp: Processor) -> Played:
         outputs += mp.get("/flash/o.bin")
         events += mp.get("/flash/e.bin")
     return Played(outputs, events)
+
+
+def allocations(trace: Trace, mp: Processor, locked: set[int] = frozenset()) -> list[int]:  # type: ignore[assignment]
+    """Bytes that each tick allocates on MicroPython. Ticks in `locked` (counted from 1) run under
+    `micropython.heap_lock()`: MicroPythonError (MemoryError) when one allocates.
+    """
+    load_player(mp, trace)
+    mp.exec("import gc, micropython")
+    found: list[int] = []
+    for start in range(0, len(trace), 500):
+        count = min(500, len(trace) - start)
+        some = {tick for tick in locked if start < tick <= start + count}
+        tools = "gc.mem_alloc, micropython.heap_lock, micropython.heap_unlock"
+        found += ast.literal_eval(mp.exec(f"print(p.measure(trace, {count}, {tools}, {some or '()'}))"))
+    return found
+
+
+def steady(trace: Trace, each: int = 3) -> dict[str, list[int]]:
+    """For every state that the trace visits, some ticks (counted from 1) in the middle of a stay there."""
+    found: dict[str, list[int]] = {}
+    runs: dict[str, list[tuple[int, int]]] = {}
+    first = 0
+    for k in range(1, len(trace) + 1):
+        if k == len(trace) or trace.states[k] != trace.states[first]:
+            runs.setdefault(states.STATES[trace.states[first]], []).append((first, k))
+            first = k
+    for name, stays in runs.items():
+        longest = sorted(stays, key=lambda stay: stay[0] - stay[1])[:each]
+        found[name] = sorted((a + b) // 2 + 1 for a, b in longest)
+    return found
