@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from relith.profile import Profile
 from relith.readings import Outputs, Readings
@@ -47,6 +47,15 @@ class Wire:
         return b"" if self.fault and self.fault[0] == "off" else data
 
 
+class Tape(Protocol):
+    """Keeps what goes into a board and what comes out (hil.recording)."""
+
+    def start(self, slots: Mapping[int, bytes], watchdog: bool) -> None: ...
+    def tick(self, readings: Readings, outputs: Outputs) -> None: ...
+    def asked(self, what: str, *arguments: Any) -> None: ...
+    def stop(self) -> None: ...
+
+
 class Board(ABC):
     """One board on one profile. `powered`: whether it runs; `round_trip_s`: time that every tick took."""
 
@@ -62,6 +71,7 @@ class Board(ABC):
         self.off = Outputs()
         self.client = Client(None)  # type: ignore[arg-type]
         self.wire = Wire(None)
+        self.tape: Tape | None = None
 
     # --- what each kind does its own way
     @abstractmethod
@@ -84,6 +94,8 @@ class Board(ABC):
 
     # --- what they have in common
     def start(self, slots: Mapping[int, bytes], watchdog: bool = False) -> None:
+        if self.tape:
+            self.tape.start(slots, watchdog)
         fault = self.wire.fault
         self.wire = Wire(self._power(slots, watchdog))
         self.client = Client(self.wire, key=self.profile.link_key, timeout_s=2.0)
@@ -94,12 +106,16 @@ class Board(ABC):
 
     def power_off(self) -> None:
         self.powered = False
+        if self.tape:
+            self.tape.stop()
         self._stop()
 
     def tick(self, readings: Readings) -> Outputs:
         began = time.perf_counter()
         outputs = self._tick(readings)
         self.round_trip_s.append(time.perf_counter() - began)
+        if self.tape:
+            self.tape.tick(readings, outputs)
         return outputs
 
     def latest(self) -> dict[str, dict[str, Any]]:
@@ -108,20 +124,21 @@ class Board(ABC):
 
     def refused(self) -> int:
         """Frames that the board says it has refused."""
-        told = self.latest().get("refused", {})
-        return sum(told.get(name, 0) for name in ("malformed", "unknown", "replayed", "misplaced"))
+        return sum(self.latest().get("refused", {}).get("counts", [0])[1:])  # the first counts the stream's own errors
 
     def command(self, name: str, a: int = 0, b: int = 0) -> str:
         """Carry out a command of the catalogue; `done`, or `refused` or `silent` with the sentence after a colon."""
-        return self._ask(lambda: self.client.command(name, a, b))
+        return self._ask(lambda: self.client.command(name, a, b), "command", name, a, b)
 
     def upload(self, profile: bytes) -> str:
         """Send a profile in two phases; answers as `command`."""
-        return self._ask(lambda: self.client.upload_profile(profile))
+        return self._ask(lambda: self.client.upload_profile(profile), "upload", profile.hex())
 
-    def _ask(self, call: Callable[[], object]) -> str:
+    def _ask(self, call: Callable[[], object], what: str, *arguments: Any) -> str:
         if not self.powered:
             return "silent: the board has no power"
+        if self.tape:
+            self.tape.asked(what, *arguments)
         try:
             call()
         except Refused as error:
@@ -322,6 +339,10 @@ class VirtualRigBoard(LinkBoard):
             self._board.start()
         else:
             self._board.reset(WDT_RESET if watchdog else POWER_ON_RESET)
+        if not self._board.processor.looping:
+            printed = self._board.console.decode(errors="replace").splitlines()
+            said = [line for line in printed if "Error" in line] or ["nothing"]
+            raise LinkError(f"the virtual board did not start its program; it said: {said[-1]}")
         return _Stepped(self._board)
 
     def _stop(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import relith
 
+from hil.boards import Board
 from hil.instruments.errors import InstrumentError
 from hil.judge import Verdict, judge
 from hil.rigs import Rig
@@ -68,9 +69,11 @@ class Result:
         return self.state in (PASSED, CANNOT)
 
 
-def run(scenario: Scenario, rig: Rig, progress: Progress | None = None, keep: Any = None) -> Result:
+def run(
+    scenario: Scenario, rig: Rig, progress: Progress | None = None, prepare: Callable[[Board], None] | None = None
+) -> Result:
     """Run it. A rig that cannot says so in the result. Instruments and boards are safe when this returns, whatever
-    happens. `keep(world, readings)`: called before every tick, for a recording. Raises InputError for bad input."""
+    happens. `prepare(board)`: called before the board starts, for a recording. Raises InputError for bad input."""
     began = time.perf_counter()
     result = Result(scenario, rig, PASSED, made_of=_made_of(scenario))
     result.reason = rig.cannot(scenario)
@@ -79,7 +82,7 @@ def run(scenario: Scenario, rig: Rig, progress: Progress | None = None, keep: An
         return result
     try:
         if rig.cell == "simulated":
-            _simulated(scenario, rig, result, progress, keep)
+            _simulated(scenario, rig, result, progress, prepare)
         else:
             from hil import live
 
@@ -97,13 +100,14 @@ def run(scenario: Scenario, rig: Rig, progress: Progress | None = None, keep: An
     return result
 
 
-def _simulated(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None, keep: Any) -> None:
+def _simulated(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None, prepare: Any) -> None:
     from hil.staging import stage
 
     board = rig.make_board(scenario)
     try:
+        if prepare:
+            prepare(board)
         world = stage(scenario, board)
-        world.keep = keep
         result.trace, result.answers = world.trace, world.answers
         result.identity = {name: value for name, value in board.latest().get("welcome", {}).items()}
         pace = Pace() if rig.time == "real" else None

@@ -17,7 +17,7 @@ UNITS: dict[str, dict[str, float]] = {
     "charge": {"Ah": 1.0, "mAh": 1e-3},
     "areal_charge": {"mAh/cm2": 1.0},
     "area": {"cm2": 1.0},
-    "resistance": {"ohm": 1.0, "mohm": 1e-3},
+    "resistance": {"ohm": 1.0, "kohm": 1e3, "mohm": 1e-3},
     "count": {"": 1.0, "times": 1.0},
     "rate": {"Hz": 1.0},
 }

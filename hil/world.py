@@ -80,7 +80,6 @@ class World:
         self.frozen = Outputs()
         self.answer = "none"
         self.answers: list[str] = []  # what the board said to every command, in words
-        self.keep: Callable[[World, Readings], None] | None = None  # a recording
         self.clock_known = 1
         self.watchdog = 0
         self._last_row: dict[str, Any] = {}
@@ -150,8 +149,6 @@ class World:
             readings.user_consent = 0
         readings.clock_known = self.clock_known
         readings.watchdog_reset = self.watchdog
-        if self.keep is not None and self.board.powered and self.cable_out_s is None:
-            self.keep(self, readings)
         if not self.board.powered:
             outputs = self.board.off
         elif self.cable_out_s is not None:
