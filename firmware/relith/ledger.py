@@ -38,7 +38,9 @@ class Account:
         gained.
         """
         unit = self._unit_ms
-        rest = self.ms + count * (ms & 511)
+        us += self.us
+        rest = self.ms + count * (ms & 511) + us // 1000
+        us %= 1000
         ppm = 0
         blocks = ms >> 9  # of 512 ms
         if blocks:
@@ -46,13 +48,12 @@ class Account:
             ppm = count // unit
             rest += blocks * (count - ppm * unit)
             ppm *= blocks
-        us += self.us
         if rest >= unit:
             whole = rest // unit
             rest -= whole * unit
             ppm += whole
-        us -= ppm * self._unit_us
-        if us < 0 or us >= 1000:
+        if self._unit_us:
+            us -= ppm * self._unit_us
             rest += us // 1000  # floors
             us %= 1000
             while rest < 0:  # the small part of many ppm was more than what is left
@@ -90,11 +91,13 @@ class Ledger:
         self._unit_ms = profile.ppm_count_ms
         self._idle = profile.idle_count
         self._tolerance = profile.one_c_count >> 8
-        self._base = 0  # 1: the accumulator reading below starts the next interval
-        self._hi = self._lo = self._run = self._base_ms = 0
-        self._sample = 0  # 1: the current sample below starts the next interval
+        self._begun = 0  # 1: everything up to _covered_ms is booked
+        self._covered_ms = 0
+        self._base = 0  # 1: the accumulator stood at _hi, _lo then
+        self._hi = self._lo = self._run = 0
+        self._sample = 0  # 1: the current was _count then, sampled at _sample_ms
         self._count = self._sample_ms = 0
-        self._lapsed = 0  # 1: a reading failed since that sample
+        self._lapsed = 0  # 1: a reading has failed since
         self._pair = 0  # 1: both were good in the tick before
         self._window_ms = self._window_sum = self._window_charge = self._window_spread = 0
         self._zero_ms = self._zero_sum = 0
@@ -118,47 +121,43 @@ class Ledger:
         """
         self.moved_ppm = self.gap_ppm = 0
         self.booked = BY_NOTHING
-        wait_ms = 0  # between two current samples
-        if belief.current_new:
-            if self._sample:
-                wait_ms = elapsed(r.current_ms, self._sample_ms)
-                if wait_ms >= _BACK_MS:
-                    wait_ms = 0  # sampled before the last one: starts anew
-        elif not belief.current_good:
-            self._lapsed = 1
-
+        gone_ms = elapsed(r.now_ms, self._covered_ms)
+        wait_ms = elapsed(r.current_ms, self._sample_ms) if belief.current_new and self._sample else 0
         if r.charge_ok:
             if self._base:
-                gone_ms = elapsed(r.now_ms, self._base_ms)
                 charge = ((r.charge_hi - self._hi + _HALF_LIMB) & (LIMB - 1)) - _HALF_LIMB  # rolls over at 40 bits
                 charge = charge * LIMB + r.charge_lo - self._lo
                 if r.charge_restarts != self._run or abs(charge) >> 19 > gone_ms // 1000 + 2:
-                    self.restarts += 1  # as good as a restart: more than the monitor can have seen
-                    if not wait_ms:
-                        self._gap(gone_ms)
+                    self.restarts += 1  # a step beyond what the monitor can have seen is as good as a restart
                 else:
                     self._book(charge)
                     if self._pair and wait_ms:
                         self._compare(charge, wait_ms, self._count, belief.count)
                     self._zero(charge, gone_ms, switches_open)
             self._base = 1
-            self._base_ms = r.now_ms
             self._hi = r.charge_hi
             self._lo = r.charge_lo
             self._run = r.charge_restarts
-        if wait_ms and self.booked == BY_NOTHING:
-            if wait_ms > _PIECE_MS or (self._lapsed and wait_ms > _LAPSE_MS):
-                self._gap(wait_ms)
-            else:
+        if self.booked == BY_NOTHING:
+            if 0 < wait_ms <= _PIECE_MS and not (self._lapsed and wait_ms > _LAPSE_MS):
                 self._book_samples(self._count + belief.count, wait_ms)
-            if not r.charge_ok:
-                self._base = 0  # or the accumulator would book this interval again
+            elif self._begun and (r.charge_ok or belief.current_new) and gone_ms < _BACK_MS:
+                self._gap(gone_ms, belief.count)
+            if belief.current_new and not r.charge_ok:
+                self._base = 0  # this interval is booked: the accumulator must not book it again
         self._pair = r.charge_ok and belief.current_new
         if belief.current_new:
             self._sample = 1
             self._lapsed = 0
             self._count = belief.count
             self._sample_ms = r.current_ms
+        elif r.charge_ok:
+            self._sample = 0  # nor the samples what the accumulator has booked
+        elif not belief.current_good:
+            self._lapsed = 1
+        if r.charge_ok or belief.current_new:
+            self._begun = 1
+            self._covered_ms = r.now_ms
 
     # -- inside --------------------------------------------------------------------------------------------
 
@@ -185,10 +184,10 @@ class Ledger:
         ppm = account.add(size >> 1, ms, (size & 1) * ms * 500)
         self.moved_ppm = ppm if twice >= 0 else -ppm
 
-    def _gap(self, ms):
+    def _gap(self, ms, count):
         """Nothing was seen for `ms`: no charge is booked, but as much as flowed on either side may be missing."""
         self.booked = BY_GAP
-        size = max(abs(self._count), self._idle)
+        size = max(abs(self._count), abs(count), self._idle)
         while ms > _PIECE_MS:
             self.gap_ppm += self.gaps.add(size, _PIECE_MS, 0)
             ms -= _PIECE_MS

@@ -1,0 +1,354 @@
+"""The ledger against exact fractions: nothing lost, nothing booked twice, whatever the samples do."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith.ledger import BY_ACCUMULATOR, BY_GAP, BY_NOTHING, BY_SAMPLES, CYCLE_PPM, Account, Ledger
+from relith.readings import COUNT_MAX, LIMB, TICKS_PERIOD_MS
+
+from tests.firmware.rigging import Board, Small, units
+
+COUNTS = st.integers(-COUNT_MAX, COUNT_MAX)
+UNITS = st.builds(lambda ms, us: (ms, us), st.integers(36_000, 3_999_999), st.integers(0, 999))
+
+
+def total_us(account, unit):
+    """What an account holds, count·us."""
+    ppm = account.cycles * CYCLE_PPM + account.ppm
+    return ppm * (unit[0] * 1000 + unit[1]) + account.ms * 1000 + account.us
+
+
+def net_us(ledger, unit):
+    return total_us(ledger.charged, unit) - total_us(ledger.discharged, unit)
+
+
+def fresh(unit=(430_200, 0)):
+    return Ledger(units(*unit))
+
+
+# -- one account ------------------------------------------------------------------------------------------------------
+
+BOOKINGS = st.lists(
+    st.tuples(st.integers(0, 1 << 19), st.integers(0, 65_535), st.integers(0, (1 << 26) - 1)), max_size=30
+)
+
+
+@given(UNITS, BOOKINGS)
+def test_an_account_is_exact(unit, bookings):
+    account = Account(*unit)
+    gained = sum(account.add(*booking) for booking in bookings)
+    assert total_us(account, unit) == sum(count * ms * 1000 + us for count, ms, us in bookings)
+    assert gained == account.cycles * CYCLE_PPM + account.ppm
+    assert 0 <= account.ppm < CYCLE_PPM and 0 <= account.us < 1000
+    whole = Fraction(total_us(account, unit), unit[0] * 1000 + unit[1])
+    assert gained == whole.numerator // whole.denominator  # canonical: the same charge is the same numbers
+
+
+@given(UNITS, BOOKINGS)
+def test_an_account_stays_in_small_ints(unit, bookings):
+    account = Account(Small(unit[0]), Small(unit[1]))
+    for booking in bookings:
+        account.add(*(Small(number) for number in booking))
+
+
+@given(UNITS, BOOKINGS)
+def test_an_account_never_falls(unit, bookings):
+    account = Account(*unit)
+    before = 0
+    for booking in bookings:
+        assert account.add(*booking) >= 0
+        assert total_us(account, unit) >= before
+        before = total_us(account, unit)
+
+
+# -- the accumulator, which is believed first ----------------------------------------------------------------------
+
+STRETCHES = st.lists(st.tuples(st.integers(1, 65_000), COUNTS), min_size=1, max_size=30)
+
+
+@given(UNITS, STRETCHES, st.integers(0, TICKS_PERIOD_MS - 1), st.integers(-(1 << 39), (1 << 39) - 1))
+def test_the_accumulator_is_booked_exactly(unit, stretches, start_ms, held):
+    """Over the wrap of ticks_ms and the roll-over of 40 bits; a remainder below 1 count·s is still in the register."""
+    board, ledger = Board(start_ms=start_ms), fresh(unit)
+    board.run_ms = held * 1000
+    ledger.count(board.pass_(0, 0), board.belief, False)
+    moved = 0
+    for ms, count in stretches:
+        ledger.count(board.pass_(ms, count), board.belief, False)
+        assert ledger.booked == BY_ACCUMULATOR
+        moved += ledger.moved_ppm
+    assert net_us(ledger, unit) == (board.run_ms // 1000 - held) * 1_000_000
+    assert abs(net_us(ledger, unit) - board.count_ms * 1000) <= 1_000_000
+    assert moved == ledger.net_ppm()
+    assert (ledger.restarts == 0 and total_us(ledger.gaps, unit) == 0) or ledger.disagree
+
+
+@given(st.integers(0, (1 << 39) - 1), st.sampled_from((1, -1)))
+def test_a_long_sleep(charge, sign):
+    """Whatever the register can hold, as long as the time was long enough for it."""
+    ledger, board = fresh(), Board()
+    ledger.count(board.pass_(0, 0), board.belief, False)
+    board.run_ms += sign * charge * 1000
+    r = board.pass_(charge * 1000 // COUNT_MAX % (TICKS_PERIOD_MS >> 1), 0)
+    ledger.count(r, board.belief, False)
+    if charge * 1000 // COUNT_MAX < TICKS_PERIOD_MS >> 1:
+        assert net_us(ledger, (430_200, 0)) == sign * charge * 1_000_000
+
+
+@given(st.lists(st.tuples(st.integers(1, 60_000), COUNTS), min_size=1, max_size=10), st.integers(0, 9))
+def test_an_accumulator_that_restarts_loses_nothing(stretches, when):
+    """The interval of the restart is booked from samples, the others from the register."""
+    board, ledger = Board(), fresh()
+    r = board.pass_(0, stretches[0][1])
+    ledger.count(r, board.belief, False)
+    before, expected = stretches[0][1], 0
+    for k, (ms, count) in enumerate(stretches):
+        if k == when:
+            board.run_ms = 0
+            r.charge_restarts += 1
+        held = board.run_ms // 1000
+        ledger.count(board.pass_(ms, count), board.belief, False)
+        if k == when:
+            assert ledger.booked == BY_SAMPLES
+            expected += (before + count) * ms * 500
+        else:
+            assert ledger.booked == BY_ACCUMULATOR
+            expected += (board.run_ms // 1000 - held) * 1_000_000
+        before = count
+    assert net_us(ledger, (430_200, 0)) == expected
+    assert ledger.restarts == (1 if when < len(stretches) else 0)
+
+
+def test_a_restart_without_a_sample_is_a_gap():
+    board, ledger = Board(), fresh()
+    for _ in range(3):
+        r = board.pass_(1000, -100_000)
+        ledger.count(r, board.belief, False)
+    booked = ledger.net_ppm()
+    r.current_ok = 0
+    r.charge_restarts += 1
+    board.run_ms = 0
+    ledger.count(board.pass_(5000, -100_000), board.belief, False)
+    assert ledger.booked == BY_GAP and ledger.net_ppm() == booked
+    assert total_us(ledger.gaps, (430_200, 0)) == 5000 * 100_000 * 1000
+    assert ledger.gap_ppm == 5000 * 100_000 // 430_200
+
+
+@pytest.mark.parametrize("jump", [1 << 22, -(1 << 22), 1 << 38])
+def test_a_register_that_says_more_than_it_can_have_seen_is_not_booked(jump):
+    board, ledger = Board(), fresh()
+    for _ in range(2):
+        ledger.count(board.pass_(1000, 50_000), board.belief, False)
+    board.run_ms += jump * 1000
+    ledger.count(board.pass_(1000, 50_000), board.belief, False)
+    assert ledger.booked == BY_SAMPLES and ledger.restarts == 1
+    ledger.count(board.pass_(1000, 50_000), board.belief, False)
+    assert net_us(ledger, (430_200, 0)) == 3 * 50_000 * 1_000_000
+
+
+# -- samples alone -------------------------------------------------------------------------------------------------
+
+
+def without_accumulator(start_ms=0):
+    board = Board(start_ms=start_ms)
+    board.readings.charge_ok = 0
+    return board
+
+
+@given(UNITS, COUNTS, st.lists(st.integers(1, 60_000), min_size=1, max_size=20), st.integers(0, TICKS_PERIOD_MS - 1))
+def test_a_constant_current_may_be_cut_anyhow(unit, count, cuts, start_ms):
+    """The same charge is the same numbers, however it was cut into samples."""
+    board, ledger = without_accumulator(start_ms), fresh(unit)
+    ledger.count(board.pass_(0, count), board.belief, False)
+    for ms in cuts:
+        ledger.count(board.pass_(ms, count), board.belief, False)
+        assert ledger.booked == BY_SAMPLES
+    assert net_us(ledger, unit) == board.count_ms * 1000
+    once = Account(*unit)
+    left = sum(cuts)
+    while left:
+        step = min(left, 65_535)
+        once.add(abs(count), step, 0)
+        left -= step
+    kept = ledger.charged if count >= 0 else ledger.discharged
+    assert (kept.cycles, kept.ppm, kept.ms, kept.us) == (once.cycles, once.ppm, once.ms, once.us)
+
+
+@given(UNITS, st.lists(st.tuples(st.integers(1, 65_535), COUNTS), min_size=2, max_size=20))
+def test_samples_make_trapezoids(unit, samples):
+    board, ledger = without_accumulator(), fresh(unit)
+    expected, before, throughput = 0, None, 0
+    for ms, count in samples:
+        ledger.count(board.pass_(ms, count), board.belief, False)
+        if before is not None:
+            expected += (before + count) * ms * 500
+            throughput += abs(before + count) * ms * 500
+        before = count
+    assert net_us(ledger, unit) == expected
+    assert total_us(ledger.charged, unit) + total_us(ledger.discharged, unit) == throughput
+
+
+def test_repeated_and_missing_samples():
+    board, ledger = without_accumulator(), fresh()
+    ledger.count(board.pass_(1000, 90_000), board.belief, False)
+    r = board.readings
+    r.now_ms += 100  # the same sample again
+    board.belief.update(r)
+    ledger.count(r, board.belief, False)
+    assert ledger.booked == BY_NOTHING and ledger.moved_ppm == 0
+    ledger.count(board.pass_(1000, 90_000), board.belief, False)
+    assert net_us(ledger, (430_200, 0)) == 90_000 * 1_000_000
+
+
+@given(st.integers(1001, 10_000_000), st.integers(-COUNT_MAX, COUNT_MAX))
+def test_a_gap_is_booked_as_a_gap(ms, count):
+    """After failed readings nothing is booked but how much there may have been, and that covers the truth."""
+    board, ledger = without_accumulator(), fresh()
+    ledger.count(board.pass_(100, count), board.belief, False)
+    board.readings.current_ok = 0
+    ledger.count(board.pass_(ms - 1, count), board.belief, False)
+    board.readings.current_ok = 1
+    ledger.count(board.pass_(1, count), board.belief, False)
+    assert ledger.booked == BY_GAP and net_us(ledger, (430_200, 0)) == 0
+    assert total_us(ledger.gaps, (430_200, 0)) >= abs(count) * ms * 1000
+    ledger.count(board.pass_(1000, count), board.belief, False)
+    assert net_us(ledger, (430_200, 0)) == count * 1_000_000
+
+
+def test_a_tick_much_too_late_is_a_gap():
+    board, ledger = without_accumulator(), fresh()
+    ledger.count(board.pass_(100, 1000), board.belief, False)
+    ledger.count(board.pass_(65_536, 1000), board.belief, False)
+    assert ledger.booked == BY_GAP
+
+
+def test_a_short_lapse_is_bridged():
+    board, ledger = without_accumulator(), fresh()
+    ledger.count(board.pass_(100, 1000), board.belief, False)
+    board.readings.current_ok = 0
+    ledger.count(board.pass_(400, 1000), board.belief, False)
+    board.readings.current_ok = 1
+    ledger.count(board.pass_(600, 1000), board.belief, False)
+    assert ledger.booked == BY_SAMPLES and net_us(ledger, (430_200, 0)) == 1_000_000_000
+
+
+@given(st.lists(st.tuples(st.integers(100, 900), st.booleans(), st.booleans()), min_size=3, max_size=40), COUNTS)
+def test_changing_sources_never_books_twice(ticks, count):
+    """Accumulator and samples come and go: what is booked, and what may be missing, add up to the truth."""
+    board, ledger = Board(), fresh()
+    r = board.readings
+    ledger.count(board.pass_(0, count), board.belief, False)
+    for ms, charge_ok, current_ok in [*ticks, (500, True, True), (500, True, True)]:
+        r.charge_ok, r.current_ok = int(charge_ok), int(current_ok)
+        ledger.count(board.pass_(ms, count), board.belief, False)
+    missing = board.count_ms * 1000 - net_us(ledger, (430_200, 0))
+    rounding = 1_000_000 * (len(ticks) + 2)  # a count·s at each change of source
+    sign = 1 if count >= 0 else -1
+    assert -rounding <= sign * missing <= total_us(ledger.gaps, (430_200, 0)) + rounding
+
+
+@given(st.lists(st.tuples(st.integers(0, TICKS_PERIOD_MS - 1), st.sampled_from((0, 1)), COUNTS), max_size=20))
+def test_any_clock_keeps_throughput_monotone(ticks):
+    """Sample times that jump, repeat and go back: nothing falls, nothing raises."""
+    board, ledger = Board(), fresh()
+    before = (0, 0)
+    for now_ms, charge_ok, count in ticks:
+        r = board.pass_(1, count)
+        r.now_ms = r.current_ms = now_ms
+        r.charge_ok = charge_ok
+        board.belief.update(r)
+        ledger.count(r, board.belief, False)
+        after = total_us(ledger.charged, (430_200, 0)), total_us(ledger.discharged, (430_200, 0))
+        assert after[0] >= before[0] and after[1] >= before[1]
+        before = after
+
+
+# -- cross-check, offset and gain ------------------------------------------------------------------------------------
+
+
+def test_accumulator_and_samples_that_disagree_are_noticed():
+    board, ledger = Board(), fresh()
+    for _ in range(30):
+        ledger.count(board.pass_(100, -50_000), board.belief, False)
+    assert not ledger.disagree
+    held = board.run_ms
+    for _ in range(25):
+        board.run_ms = held  # stuck
+        ledger.count(board.pass_(100, -50_000), board.belief, False)
+    assert ledger.disagree and ledger.doubt
+    assert total_us(ledger.gaps, (430_200, 0)) > 0
+    for _ in range(25):
+        ledger.count(board.pass_(100, -50_000), board.belief, False)
+    assert not ledger.disagree and not ledger.doubt
+
+
+def test_a_long_interval_that_disagrees_asks_for_short_ones():
+    board, ledger = Board(), fresh()
+    for _ in range(3):
+        ledger.count(board.pass_(60_000, -50_000), board.belief, False)
+    assert not ledger.doubt
+    board.run_ms += 60_000 * 20_000  # a load that varied between two samples
+    ledger.count(board.pass_(60_000, -50_000), board.belief, False)
+    assert ledger.doubt and not ledger.disagree
+    for _ in range(3):
+        ledger.count(board.pass_(1000, -50_000), board.belief, False)
+    assert not ledger.doubt
+
+
+@given(st.integers(-300, 300), st.integers(1, 60))
+def test_offset_is_measured_while_nothing_can_flow(offset, step_s):
+    board, ledger = Board(), fresh()
+    ledger.count(board.pass_(1000, offset), board.belief, False)
+    for _ in range(3600 // step_s + 2):
+        ledger.count(board.pass_(step_s * 1000, offset), board.belief, True)
+    assert ledger.corrections == 1 and abs(ledger.offset_mcount - offset * 1000) <= 1
+    raw = ledger.net_ppm()
+    hours = 100
+    moved = offset * hours * 3_600_000 // 430_200
+    assert abs(ledger.corrected_ppm(moved, hours * 3600)) <= 2
+    assert ledger.net_ppm() == raw  # the raw ledger is not rewritten
+
+
+def test_offset_is_not_taken_from_a_leak_or_with_switches_closed():
+    for offset, switches_open in ((1000, True), (100, False)):
+        board, ledger = Board(), fresh()
+        for _ in range(200):
+            ledger.count(board.pass_(60_000, offset), board.belief, switches_open)
+        assert ledger.corrections == 0 and ledger.offset_mcount == 0
+
+
+def test_gain_is_taken_out_of_what_is_read():
+    ledger = fresh()
+    ledger.calibrate(0, -1000)
+    assert ledger.corrected_ppm(1_000_000, 0) == 999_000
+    assert ledger.corrected_ppm(-1_000_000, 0) == -999_000
+
+
+def test_a_tick_of_the_ledger_stays_in_small_ints():
+    """Full scale, longest tick, smallest and largest unit; register and samples."""
+    for unit in ((36_000, 999), (3_999_999, 999)):
+        for charge_ok in (0, 1):
+            ledger = Ledger(units(Small(unit[0]), Small(unit[1]), Small(400), Small(133_500)))
+            board = Board()
+            r = board.readings
+            r.charge_ok = charge_ok
+            for ms in (100, 900, 1000, 2000, 60_000, 60_000, 65_000):
+                for count in (COUNT_MAX, COUNT_MAX, -COUNT_MAX):
+                    board.pass_(ms, count)
+                    for name in ("now_ms", "current_ms", "charge_hi", "charge_lo", "current_count"):
+                        setattr(r, name, Small(getattr(r, name)))
+                    board.belief.update(r)
+                    ledger.count(r, board.belief, True)
+
+
+def test_ten_years_of_standby():
+    """60 s ticks, 20 counts: no drift at all beyond what is still in the register."""
+    board, ledger = Board(), fresh()
+    ledger.count(board.pass_(0, -20), board.belief, False)
+    minutes = 200_000  # the arithmetic repeats; ten years are 26 times this
+    for _ in range(minutes):
+        ledger.count(board.pass_(60_000, -20), board.belief, False)
+    assert net_us(ledger, (430_200, 0)) == -20 * minutes * 60_000_000
+    assert abs(board.run_ms // 1000) > LIMB
