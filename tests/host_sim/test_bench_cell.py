@@ -36,7 +36,7 @@ def test_different_bits_are_counted(monkeypatch):
 
 def test_a_batch_life_has_isolated_lithium_and_whole_steps():
     batch = bench_cell.BatchLife(cells=3)
-    assert batch.cell_steps_per_s() > 0
+    assert batch.lockstep_per_s() > 0 and batch.lives_per_s(cycles=2) > 0
     assert (batch.batch.isolated_mah_cm2 > 0).all()
     assert bench_cell.life_cycles_per_s(cycles=5) > 0
 
