@@ -68,7 +68,7 @@ class Target:
 
     class Profile:
         link_key = KEY
-        crc30 = 1
+        crc30 = current_lsb_na = nominal_capacity_uah = 1
 
     def __init__(self, rig: bool = False):
         self.boots, self.profile, self.news = 7, self.Profile(), False

@@ -9,6 +9,8 @@ from relith.readings import Outputs, Readings
 class Profile:
     link_key = b"key"
     crc30 = 12345
+    current_lsb_na = 1000
+    nominal_capacity_uah = 2_000_000
 
 
 class Controller:

@@ -30,7 +30,9 @@ TO_BOARD = (
 
 # Code on the wire: 16 + place in this table.
 TO_HOST = (
-    ("welcome", ("catalogue", "version", "profile_crc30", "boots", "cells", "expected", "rig"), b"HiiiBH?"),
+    ("welcome", (
+        "catalogue", "version", "profile_crc30", "current_lsb_na", "nominal_capacity_uah", "boots", "cells",
+        "expected", "rig"), b"HiiiiiBH?"),
     ("done", ("expected", "message", "refusal", "field", "reason"), b"HBBBB"),
     ("refused", ("expected", "cause", "counts", "message", "refusal", "field", "reason"), b"HB[BBBB"),
     ("nonce", ("expected", "nonce"), b"Hi"),
@@ -64,4 +66,4 @@ COMMANDS = (
 )
 AREAS = ("journal_0", "journal_1", "black_box", "log", "profile", "refusal")
 # fmt: on
-CRC16 = 0x7D6D  # of these tables, by which host and board agree (hil/codec.py, `fingerprint`)
+CRC16 = 0xD35E  # of these tables, by which host and board agree (hil/codec.py, `fingerprint`)

@@ -81,7 +81,9 @@ class Link:
         self.counts = array("i", [0] * 6)  # stream errors; frames refused as malformed, unknown, of another session, …
         # what the last frame that was taken was, and got; why the last one that was not was not
         self.message = self.refusal = self.field = self.reason = self.cause = 0
-        self.profile_crc30 = self.cells = self.boots = self.nonce = self.area = self.offset = self.total = 0
+        self.profile_crc30 = self.current_lsb_na = self.nominal_capacity_uah = self.cells = self.boots = self.nonce = (
+            self.area
+        ) = self.offset = self.total = 0
         self.data = None  # what is being downloaded
         self._rx = bytearray(LONGEST + 4)
         self._n = 0  # bytes of a frame in it; more than LONGEST: too long
@@ -148,7 +150,10 @@ class Link:
         self.boots = bms.boots
         self.session = (self.boots if self.boots else bms.readings.now_ms) & 0xFFFF
         self.cells = len(bms.estimates)
-        self.profile_crc30 = bms.profile.crc30
+        profile = bms.profile
+        self.profile_crc30 = profile.crc30
+        self.current_lsb_na = profile.current_lsb_na
+        self.nominal_capacity_uah = profile.nominal_capacity_uah
         self.rig = 0 if self.readings is None else 1
         for place in range(len(TO_HOST)):  # now, while there is memory
             source = bms.readings if place == _READINGS else self

@@ -266,6 +266,8 @@ def test_hello_is_always_heard(host):
         "catalogue": catalogue.CRC16,
         "version": VERSION,
         "profile_crc30": 12345,
+        "current_lsb_na": 1000,
+        "nominal_capacity_uah": 2_000_000,
         "boots": 7,
         "cells": 1,
         "expected": 1,
