@@ -27,6 +27,8 @@ from host_sim.errors import InputError
 
 FOLDERS = ("firmware_a", "firmware_b")
 LEAST_VERSION = (1, 24)  # first release whose ports all load .mpy version 6.3
+ANSWER_S = 5.0  # how long a board may take to answer at all
+BLOCK = 4096  # what a file of any size takes at least
 CHUNK = 3072  # bytes of a file in one command
 RESET_S = 15.0  # how long a board may take to come back
 
@@ -81,8 +83,8 @@ class Board:
         self.port = port
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # mpremote prints what it did not understand
-                self.transport = SerialTransport(port, baudrate=115200, timeout=5)
-                self.transport.enter_raw_repl(soft_reset=False)
+                self.transport = SerialTransport(port, baudrate=115200, timeout=ANSWER_S)
+                self.transport.enter_raw_repl(soft_reset=False, timeout_overall=ANSWER_S)
         except _LOST:
             raise InputError(f"PORT={port}: no MicroPython board answers there") from None
 
@@ -189,7 +191,7 @@ def transfer(board: Board, files: dict[str, bytes], folder: str, other: str) -> 
     sent = 0
     try:
         free = board.evaluate("(lambda s: s[0] * s[3])(os.statvfs('.'))")
-        need = sum(len(data) + 4096 for data in missing.values())
+        need = sum(len(data) + BLOCK for data in missing.values())
         if free < need:
             raise InputError(f"PORT={board.port}: the flash has {free // 1024} KiB free, {need // 1024} are needed")
         for directory in sorted({folder} | {f"{folder}/{Path(name).parent}" for name in files if "/" in name}):

@@ -76,6 +76,7 @@ class VirtualBoard:
         self._keys = b""
         self._raw = False
         self._due = 0.0
+        self._off = self._serving = False
 
     # ---- life
     def start(self) -> None:
@@ -106,7 +107,12 @@ class VirtualBoard:
 
     def kill(self) -> None:
         """Power off in the middle of whatever it does."""
+        self._off = True
         self.processor.kill()
+        if not self._serving:
+            self._close_terminals()
+
+    def _close_terminals(self) -> None:
         for terminal in (self.terminal, self.link):
             if terminal:
                 terminal.close()
@@ -177,21 +183,35 @@ class VirtualBoard:
         return False
 
     def serve(self, until=lambda: False) -> None:
-        """Run the board on its terminal until `until()` says so (asked at least ten times a second)."""
+        """Run the board on its terminal until `until()` says so (asked at least ten times a second), or it is killed."""
+        self._serving = True
+        try:
+            while not until() and not self._off:
+                self._serve()
+        except (OSError, ValueError):  # its pipes went with it
+            if not self._off:
+                raise
+        finally:
+            self._serving = False
+            if self._off:
+                self._close_terminals()
+
+    def _serve(self) -> None:
         assert self.terminal and self.link
-        while not until():
-            wait = max(0.0, self._due - time.monotonic()) if self.processor.looping else 0.1
-            select.select([self.terminal.fd, self.link.fd], [], [], min(wait, 0.1))
-            self._keys += self.terminal.read()
-            self.hardware.link_in += self.link.read()
-            try:
-                self._work()
-            except (Reset, Watchdog, ProcessorHung, ConnectionError) as why:
-                self._keys = b""
-                self.reset(POWER_ON_RESET if isinstance(why, Reset) else WDT_RESET)
-            if self.hardware.link_out:
-                self.link.write(bytes(self.hardware.link_out))
-                self.hardware.link_out.clear()
+        wait = max(0.0, self._due - time.monotonic()) if self.processor.looping else 0.1
+        select.select([self.terminal.fd, self.link.fd], [], [], min(wait, 0.1))
+        self._keys += self.terminal.read()
+        self.hardware.link_in += self.link.read()
+        try:
+            self._work()
+        except (Reset, Watchdog, ProcessorHung, ConnectionError) as why:
+            if self._off:
+                return
+            self._keys = b""
+            self.reset(POWER_ON_RESET if isinstance(why, Reset) else WDT_RESET)
+        if self.hardware.link_out:
+            self.link.write(bytes(self.hardware.link_out))
+            self.hardware.link_out.clear()
 
     def _work(self) -> None:
         self.hardware.catch_up()

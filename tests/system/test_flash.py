@@ -1,0 +1,258 @@
+"""`make flash` on the virtual board: nothing to running, nothing changed, pulled in the middle, and every bad input."""
+
+import contextlib
+import json
+import random
+
+import pytest
+
+from hil import flash, image
+from hil.virtual.bench import Bench
+from hil.virtual.board import VirtualBoard, served
+from host_sim.errors import InputError
+
+PROFILE = image.PROFILES / "liu21_nmc532.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once():
+    """The images of this module's boards, so that the compiler runs once each."""
+    kept = {}
+    build = image.build
+
+    def cached(board, profile):
+        key = board, profile.read_bytes()
+        if key not in kept:
+            kept[key] = build(board, profile)
+        return dict(kept[key])
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(image, "build", cached)
+    yield
+    patch.undo()
+
+
+class Watched(Bench):
+    """A bench that remembers whether a switch was ever driven on."""
+
+    def __init__(self):
+        self.on = []
+        self.now = ""
+        super().__init__()
+
+    def advance(self, milliseconds):
+        super().advance(milliseconds)
+        if any(self.hardware.pins.get(name) for name in ("charge", "discharge", "enable")):
+            self.on.append(self.now)
+
+
+@contextlib.contextmanager
+def board_on(folder, bench=None, **options):
+    bench = bench or Bench()
+    folder.mkdir(exist_ok=True)
+    with VirtualBoard(folder, bench.hardware, **options) as board, served(board) as port:
+        yield board, port
+
+
+def profile_named(folder, name, **changes):
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(json.loads(PROFILE.read_text()) | {"name": name} | changes))
+    return path
+
+
+def what_starts(folder):
+    """Name of the profile that a power-up on this flash runs; "" when nothing starts. Outputs must be off until it ticks."""
+    bench = Watched()
+    with VirtualBoard(folder, bench.hardware, stepped=True) as board:
+        board.start()
+        assert not bench.on
+        if not board.processor.looping:
+            return ""
+        board.step()
+        return board.exec("import relith\nprint(relith.running.profile.name)").strip()
+
+
+def test_from_nothing_to_running_and_again_with_nothing_changed(tmp_path):
+    said = []
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, PROFILE, None, said.append)
+        assert "bytes sent" in said[0] and "runs relith 0.1.0, profile 'Liu21" in said[1]
+        files = {p: p.stat().st_mtime_ns for p in (tmp_path / "flash").rglob("*") if "journal" not in p.name}
+        flash.flash(port, PROFILE, None, said.append)
+        assert "nothing changed" in said[2]
+        assert files == {p: p.stat().st_mtime_ns for p in files}
+    assert what_starts(tmp_path / "flash").startswith("Liu21")
+
+
+def test_only_what_changed_is_sent(tmp_path):
+    said = []
+    other = profile_named(tmp_path, "other")
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, PROFILE, None, said.append)
+        flash.flash(port, other, None, said.append)
+        assert said[2].startswith(f"virtual: {other.stat().st_size} of ")
+        flash.flash(port, PROFILE, None, said.append)  # still there, in the folder that is not in use
+        assert said[4].startswith("virtual: 0 of ")
+    assert what_starts(tmp_path / "flash").startswith("Liu21")
+
+
+def test_journal_survives_flashing(tmp_path):
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, PROFILE, None, lambda text: None)
+    what_starts(tmp_path / "flash")
+    before = (tmp_path / "flash" / "journal.0").read_bytes()
+    with board_on(tmp_path / "flash") as (board, port):
+        flash.flash(port, profile_named(tmp_path, "other"), None, lambda text: None)
+    assert what_starts(tmp_path / "flash") == "other"
+    assert (tmp_path / "flash" / "journal.0").read_bytes() != b"" != before
+
+
+class Pulled(Exception):
+    pass
+
+
+def commands_of(folder, profile, monkeypatch):
+    """How many commands a whole flash takes."""
+    count = 0
+    run = flash.Board.run
+
+    def counting(self, code, timeout=20.0):
+        nonlocal count
+        count += 1
+        return run(self, code, timeout)
+
+    with monkeypatch.context() as patch, board_on(folder) as (_, port):
+        patch.setattr(flash.Board, "run", counting)
+        flash.flash(port, profile, None, lambda text: None)
+    return count
+
+
+def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path, monkeypatch):
+    old, new = profile_named(tmp_path, "old"), profile_named(tmp_path, "new")
+    total = commands_of(tmp_path / "flash", old, monkeypatch)
+    run = flash.Board.run
+    seen = ["old"]
+    rng = random.Random(7)
+    for point in sorted(rng.sample(range(1, total), 8)) + [total - 2, total - 3]:
+        wanted = new if seen[-1] == "old" else old
+        for folder in flash.FOLDERS:  # nothing may be reused, or there would be little to interrupt
+            if folder not in (tmp_path / "flash" / "firmware.1").read_text():
+                for path in (tmp_path / "flash" / folder).rglob("*.mpy"):
+                    path.unlink()
+        bench = Watched()
+        left = point
+
+        with board_on(tmp_path / "flash", bench) as (board, port):
+            bench.on.clear()
+
+            def pulled(self, code, timeout=20.0, board=board, bench=bench):
+                nonlocal left
+                left -= 1
+                bench.now = "flashing"
+                if left == 0:
+                    board.kill()
+                    raise Pulled
+                return run(self, code, timeout)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(flash.Board, "run", pulled)
+                with contextlib.suppress(Pulled):
+                    flash.flash(port, wanted, None, lambda text: None)
+        assert "flashing" not in bench.on
+        seen.append(what_starts(tmp_path / "flash"))
+    assert set(seen[1:]) == {"old", "new"}
+
+
+def refused(folder, bench=None, profile=PROFILE, board=None, **options):
+    with board_on(folder, bench, **options) as (_, port), pytest.raises(InputError) as caught:
+        flash.flash(port, profile, board, lambda text: None)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).replace(port, "PORT")
+
+
+def test_no_board_on_the_port(tmp_path, capsys):
+    assert flash.main(["--port", str(tmp_path / "ttyNone")]) == 2
+    told = capsys.readouterr()
+    assert told.err == f"PORT={tmp_path}/ttyNone: no MicroPython board answers there\n" and told.out == ""
+
+
+def test_something_else_on_the_port(tmp_path):
+    from hil.virtual.board import Terminal
+
+    terminal = Terminal()
+    with pytest.raises(InputError, match="no MicroPython board answers there"), pytest.MonkeyPatch().context() as patch:
+        patch.setattr(flash, "ANSWER_S", 0.5)
+        flash.Board(terminal.port)
+    terminal.close()
+
+
+def test_wrong_micropython_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(flash, "LEAST_VERSION", (9, 0))
+    told = refused(tmp_path / "flash")
+    assert "runs MicroPython 1.29.0 (.mpy version 6), must be 9.0 or newer with .mpy version 6" in told
+    assert not list((tmp_path / "flash").iterdir())
+
+
+def test_full_flash(tmp_path):
+    assert "KiB free" in refused(tmp_path / "flash", capacity_bytes=60_000)
+
+
+def test_flash_that_fills_up_on_the_way(tmp_path):
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, profile_named(tmp_path, "old"), None, lambda text: None)
+    used = sum(p.stat().st_size for p in (tmp_path / "flash").rglob("*") if p.is_file())
+    with pytest.MonkeyPatch().context() as patch:
+        patch.setattr(flash, "BLOCK", -4096)  # as if the board had said that there is room
+        told = refused(tmp_path / "flash", board="rig_virtual", capacity_bytes=used + 3000)
+    assert told == "PORT=PORT: the flash is full; what ran before stays"
+    assert what_starts(tmp_path / "flash") == "old"
+
+
+def test_read_only_file_system(tmp_path):
+    assert (
+        refused(tmp_path / "flash", readonly=True) == "PORT=PORT: the file system is read-only; what ran before stays"
+    )
+
+
+def test_a_profile_for_another_board(tmp_path):
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, profile_named(tmp_path, "old"), None, lambda text: None)
+    told = refused(tmp_path / "flash", profile=profile_named(tmp_path, "big", pulse_max_s=1200))
+    assert told == (
+        "PORT=PORT: self-test: ValueError: pulse_max_s is 1200, this board's one-shot ends at 330; "
+        "outputs are off, what ran before stays"
+    )
+    assert what_starts(tmp_path / "flash") == "old"
+
+
+def test_a_missing_chip(tmp_path):
+    bench = Watched()
+    bench.hardware.bus.unpowered = {0x40}
+    told = refused(tmp_path / "flash", bench)
+    assert told == "PORT=PORT: self-test: INA228 at 0x40 does not answer; outputs are off, what ran before stays"
+    assert not bench.on and what_starts(tmp_path / "flash") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--board", "abacus"], "BOARD=abacus: no such board, must be one of esp32, "),
+        (["--profile", "nothing"], "PROFILE=nothing: no such file, and no profile of that name (known: "),
+        (["--port", "emulated"], "PORT=emulated: no UF2 was given; name a MicroPython UF2 for the Pico with UF2=file"),
+        (["--port", "emulated", "--uf2", "none.uf2"], "PORT=emulated: none.uf2 is not there; name a "),
+    ],
+)
+def test_one_sentence_before_anything_is_touched(words, sentence, capsys):
+    assert flash.main(["--port", "virtual", *words]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(sentence) and told.err.count("\n") == 1 and told.out == ""
+
+
+def test_a_board_file_for_another_board(tmp_path):
+    assert refused(tmp_path / "flash", board="pico") == "BOARD=pico: what answers on PORT is a virtual"
+
+
+def test_a_profile_that_is_not_sound(tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{")
+    assert refused(tmp_path / "flash", profile=bad).startswith(f"{bad}: ")
