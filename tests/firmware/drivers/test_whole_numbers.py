@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from hil import image
+
 FIRMWARE = Path(__file__).parents[3] / "firmware"
 FILES = sorted([*FIRMWARE.glob("*/*.py"), FIRMWARE / "main.py", FIRMWARE / "boot.py"])
 ABSENT = {"enum", "typing", "dataclasses", "contextlib", "collections.abc", "abc", "host_sim", "hil"}
@@ -24,12 +26,12 @@ def test_no_float_and_no_module_that_a_board_lacks(path):
 
 
 def test_the_mip_package_lists_every_file():
-    package = json.loads((FIRMWARE / "package.json").read_text())
-    listed = dict(package["urls"])
+    text = (FIRMWARE / "package.json").read_text()
+    assert text == image.mip_package(), "python -m hil.image writes it"
+    listed = dict(json.loads(text)["urls"])
     there = {str(p.relative_to(FIRMWARE)) for p in FIRMWARE.glob("*/*.*") if p.suffix in (".py", ".txt")} | {"main.py"}
     assert listed.keys() == there
     assert all(target == source for target, source in listed.items())
-    assert package["version"] == "0.1.0"
 
 
 def test_the_manifest_freezes_every_package():

@@ -1,0 +1,41 @@
+"""The words of `relith.status()`. Loaded when somebody asks, so that a running board does not carry them."""
+
+from relith.protection import TABLE
+from relith.reasons import REASONS
+from relith.states import STATES
+
+_KNOWN = ("unknown", "inferred", "measured")
+
+
+def tell(bms):
+    """Print state, limits, readings, and where each cell's lithium is."""
+    if bms is None:
+        print("Relith is not running.")
+        return
+    r, out, p = bms.readings, bms.outputs, bms.profile
+    print("%s: %s, %s" % (p.name, STATES[out.state], REASONS[out.reason]))
+    print("alarms: " + (", ".join([TABLE[k][0] for k in range(len(TABLE)) if out.alarms >> k & 1]) or "none"))
+    print(
+        "switches: charge %s, discharge %s, pulse %s"
+        % tuple([_on(x) for x in (out.charge_enable, out.discharge_enable, out.pulse_count)])
+    )
+    lsb_na = p.current_lsb_na
+    print("current %d uA of at most %d and -%d" % tuple([
+        count * lsb_na // 1000 for count in (r.current_count, out.charge_limit_count, out.discharge_limit_count)
+    ]))  # fmt: skip
+    for k in range(len(bms.estimates)):
+        e = bms.estimates[k]
+        print("cell %d: %d uV, lithium %s: active %s, isolated %s, SEI %s" % (
+            k, r.cell_uv[k], _KNOWN[e.known], _percent(e.active_ppm, e.active_sigma_ppm),
+            _percent(e.isolated_ppm, e.isolated_sigma_ppm), _percent(e.sei_ppm, e.sei_sigma_ppm),
+        ))  # fmt: skip
+    print("temperatures: " + ", ".join(["%d.%02d C" % (t // 100, t % 100) for t in r.temp_cdegc]))
+
+
+def _on(value):
+    return "on" if value else "off"
+
+
+def _percent(ppm, sigma_ppm):
+    """Of nominal capacity, with one sigma."""
+    return "%d.%d +- %d.%d %%" % (ppm // 10000, ppm // 1000 % 10, sigma_ppm // 10000, sigma_ppm // 1000 % 10)
