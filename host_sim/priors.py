@@ -151,6 +151,7 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "ocv_uv": table_uv,
         "cathode_capacity_ppm": round(1e6 * swing),
         "cathode_fade_ppm": round(1e6 * parameters.value("cathode_fade") * (high - low)),
+        "cathode_hidden_permille": round(1e3 * low / (high - low)),
         "reservoir_ppm": round(1e6 * (lithium - low * sites - swing)),
         "voltage_sigma_uv": round(1e6 * (sensors.voltage_v**2 + sensors.voltage_noise_v**2) ** 0.5),
         "offset_sigma_ppm_per_h": round(1e6 * sensors.offset),

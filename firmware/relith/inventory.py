@@ -28,7 +28,7 @@ _LOSS = ((_S, ONE), (_D, ONE))
 
 _END_SIGMA = 3000 * _PPB  # metal left in reach at an anode-limited end
 _FULL_SIGMA = 3000 * _PPB  # repeatability of a full charge
-_FACTOR_DRIFT = 3000000  # random walk of a learned factor per half-cycle, ppb
+_FACTOR_DRIFT = 20000000  # random walk of a learned factor per half-cycle, ppb
 _RECOVER_NOISE_PERMILLE = 150  # what one recovery scatters about its expectation
 _TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
@@ -77,7 +77,7 @@ class Inventory:
         f.start(_C, 500000 * _PPB, 600000 * _PPB)
         f.start(_S, 0, 1000 * _PPB)
         f.start(_D, 0, 1000 * _PPB)
-        f.start(_N, p.cathode_capacity_ppm * _PPB + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + _END_SIGMA)
+        f.start(_N, p.cathode_capacity_ppm * _PPB + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB)
         f.start(_Q, p.cathode_capacity_ppm * _PPB, p.cathode_sigma_ppm * _PPB)
         f.flow(_N, _Q, ONE)  # built discharged: N is the cathode's own lithium and the reservoir
         f.start(_GAIN, 0, p.gain_sigma_ppm * _PPB)
@@ -176,7 +176,7 @@ class Inventory:
         self._lose(_S, _SEI, sei_ppb(self.profile, h))
         self._plate_permille = h.rate_permille
         if h.end == END_HIGH:
-            drop = self._drop_uv(self.profile.taper_permille, h)
+            drop = self._drop_uv(h.end_permille, h)
             content, slope = content_ppm(self.profile, h.end_uv - drop)
             self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 4)
 
@@ -186,6 +186,7 @@ class Inventory:
         self._lose(_D, _ISO, isolated_ppb(self.profile, h, self._plate_permille))
         fade = self.profile.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
         self.filter.x[_Q] -= fade
+        self.filter.x[_N] += fade * self.profile.cathode_hidden_permille // 1000  # what full charge leaves in it comes free
         self.filter.noise(_Q, fade)
 
     # anchors --------------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ class Inventory:
         of m at 0 (times P(a > 0)), in units of minus twice the logarithm, per mille.
         """
         f, p = self.filter, self.profile
-        drop = self._drop_uv(h.rate_permille, h)
+        drop = self._drop_uv(h.end_permille, h)
         content, slope = content_ppm(p, h.end_uv + drop)
         doubt = 5000 * _PPB + drop * ONE // slope  # the drop may be twice as large: diffusion
         lack = ((_Q, content * 1000), (_C, -ONE))

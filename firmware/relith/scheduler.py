@@ -91,7 +91,7 @@ class Scheduler:
         self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
         if policy != "adaptive":
             return self._say(PULSE, _WHY_FIXED_PULSE)
-        share = pulse_share_ppm(p, self.pulse_permille, self.pulse_s)
+        share = pulse_share_ppm(p, self.pulse_permille, self.pulse_s, h.temp_cdegc)
         spent = self.pulse_permille * self.pulse_s * 1000 // 3600  # ppm of nominal
         cost = p.weight_hour_ppm * self.pulse_s // 3600 + p.weight_charge_permille * spent // 1000
         why = self._refuse(estimates, 1, share, cost)
