@@ -1,7 +1,8 @@
 """A rig's run on tape: every reading that went into the board, every decision that came out, every command and start.
 
-`relith-hil record SCENARIO FILE` writes one, `relith-hil replay FILE` runs it through the firmware in this process. The file is
-gzip-compressed text, one JSON value a line: a head, then `["start", …]`, `["tick", inputs, outputs]`, `["command", …]`, `["end", slots]`.
+`relith-hil record SCENARIO FILE` writes one, `relith-hil replay FILE` runs it through the firmware in this process.
+The file is gzip-compressed text, one JSON value a line: a head, then `["start", slots, watchdog]`,
+`["tick", inputs, outputs]`, `["command", name, a, b]`, `["stop"]`, `["end", slots]`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from relith import catalogue
+from relith.readings import Outputs, Readings
+
 from hil.boards import Board
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 from host_sim.version import version
-from relith import catalogue
-from relith.readings import Outputs, Readings
 
 FORMAT = 1
 

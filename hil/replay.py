@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relith.profile import Profile, ProfileError
+from relith.readings import Readings
+
 from hil.boards import HostBoard
 from hil.recording import FORMAT, INPUTS, OUTPUTS, lines, values
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from relith.profile import Profile, ProfileError
-from relith.readings import Readings
 
 
 @dataclass

@@ -39,7 +39,8 @@ class Timing:
         if not len(self.round_trip_s):
             return "no tick"
         middle, high, most = np.percentile(self.round_trip_s, [50, 99, 100])
-        text = f"{1 / middle:.0f} ticks/s (round trip median {middle * 1e3:.2f} ms, p99 {high * 1e3:.2f}, max {most * 1e3:.2f})"
+        text = f"{1 / middle:.0f} ticks/s (round trip median {middle * 1e3:.2f} ms, p99 {high * 1e3:.2f}, "
+        text += f"max {most * 1e3:.2f})"
         if len(self.lateness_s):
             middle, high, most = np.percentile(self.lateness_s, [50, 99, 100]) * 1e3
             text += f"; lateness median {middle:.2f} ms, p99 {high:.2f}, max {most:.2f}"

@@ -1,7 +1,7 @@
 """A scenario: a TOML file that says, in words, what happens to a board and what must then be seen.
 
-Readable by someone who does not program; `docs/rig.md` explains every field with an example. Everything is checked when the
-file is read: an unknown field, component, unit or word is one sentence with file and field, as `InputError`.
+Readable by someone who does not program; `docs/rig.md` explains every field with an example. Everything is checked
+when the file is read: an unknown field, component, unit or word is one sentence with file and field (`InputError`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a scenario to the world it begins in: the cell lives its life so far under the firmware, and leaves a journal.
 
-That life is always lived by the firmware in this process; the board of the rig then wakes up with the journal it left, which is
-the same on every rig. Lives are kept by what made them, so that scenarios with the same past share it.
+That life is always lived by the firmware in this process; the board of the rig then wakes up with the journal it left,
+which is the same on every rig. Lives are kept by what made them, so that scenarios with the same past share it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A TOML table that knows its place in its file, for scenario and rig files: whatever is not understood is one sentence."""
+"""TOML tables that know their place in the file, for scenarios and rigs: what is not understood is one sentence."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The world around the board in one scenario: cell, sensors, switches, user, and everything that the scenario does to them.
+"""The world around the board in one scenario: cell, sensors, switches, user, and all that the scenario does to them.
 
-The board sits in `host_sim`'s closed loop where the firmware sits otherwise; `World.tick` is what the loop calls, and the place
-where operator lines, power and cable act. One row of signals is recorded at every tick.
+The board sits in `host_sim`'s closed loop where the firmware sits otherwise; `World.tick` is what the loop calls, and
+the place where operator lines, power and cable act. One row of signals is recorded at every tick.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from relith.readings import Outputs, Readings
 
-from hil import words
 from hil.boards import WATCHDOG_MS, Board
+from hil.rows import PPM, said
 from hil.scenario import BOARD, SENSORS, Happening, Scenario
 from hil.trace import Trace
 from host_sim.cell import Control
@@ -23,9 +23,6 @@ from host_sim.loop import ClosedLoop
 from host_sim.plant import Plant
 from host_sim.sensors import SensorModel
 from host_sim.uses import Actor, Ratings, User
-
-PPM = 1e-6
-NOISE = np.random.default_rng
 
 
 class Hands(Actor):
@@ -88,7 +85,7 @@ class World:
         self._capacity = math.nan
         self._discharged_ah = self._before_ah = 0.0
         self._cycles = self.hands.cycles
-        self._rng = NOISE((scenario.seed, 0x41))
+        self._rng = np.random.default_rng((scenario.seed, 0x41))
         self._frames: list[bytes] = []
         self.loop = ClosedLoop(cells, self, sensors, self.hands, plant, ambient_degc=scenario.weather_degc)
         self._lithium = [cell.lithium_mah_cm2 for cell in self.loop.cells]
@@ -331,18 +328,12 @@ class World:
             self._before_ah = self._discharged_ah
 
     def _record(self, now_s: float, outputs: Outputs) -> None:
-        loop, board = self.loop, self.board
+        loop = self.loop
         cells = loop.cells
         volts = [cell.voltage_v for cell in cells]
         first = cells[0]
         share = first.area_cm2 / self.nominal_mah
-        estimate = board.latest().get("estimate", {})
-
-        def ppm(name: str) -> float | None:
-            return estimate[name] * PPM if name in estimate else None
-
-        lsb_a = self.ratings.current_lsb_a
-        row: dict[str, Any] = {
+        row = {
             "lowest_cell_voltage": min(volts),
             "highest_cell_voltage": max(volts),
             "current": loop.terminals.current_a,
@@ -358,26 +349,8 @@ class World:
             "discharge_switch": int(loop.plant.discharge_on),
             "cycles": self.hands.cycles,
             "capacity": self._capacity,
-            "state": words.states_()[outputs.state] if board.powered else "off",
-            "decision": words.decisions()[outputs.decision],
-            "reason": words.reasons()[outputs.reason],
-            "alarm": words.alarm_names(outputs.alarms),
-            "charge_permitted": outputs.charge_enable,
-            "discharge_permitted": outputs.discharge_enable,
-            "pulse_ordered": outputs.pulse_count * lsb_a,
-            "charge_limit": outputs.charge_limit_count * lsb_a,
-            "discharge_limit": outputs.discharge_limit_count * lsb_a,
-            "estimated_isolated": ppm("isolated_ppm"),
-            "estimated_active": ppm("active_ppm"),
-            "estimated_cathode": ppm("cathode_ppm"),
-            "known": words.KNOWN[estimate["known"]] if "known" in estimate else None,
-            "ce_cell": ppm("ce_cell_ppm"),
-            "board": int(board.powered),
-            "rig_build": board.latest().get("welcome", {}).get("rig"),
-            "boots": board.boots,
-            "link_refused": board.refused(),
-            "answer": self.answer.partition(":")[0],
-            "readings_age": 0.0 if self.cable_out_s is None else now_s - self.cable_out_s,
         }
+        age_s = 0.0 if self.cable_out_s is None else now_s - self.cable_out_s
+        row |= said(self.board, outputs, self.ratings.current_lsb_a, self.answer, age_s)
         self._last_row = row
         self.trace.append(now_s, row)

@@ -56,8 +56,9 @@ class ResistiveCell:
 
 class Node:
     """Two terminals that instruments share. With a `cell` on them, the cell gives the voltage. Without one they are a
-    board's cell terminals: `emulator` gives the voltage, the others push or draw, and `board_draw_a()` is what the
-    board under test takes. `temperature_degc` is what a chamber has reached, `contact_closed` what a relay does."""
+    board's cell terminals: `emulator` gives the voltage, the others push or draw, `board_draw_a()` is what the board
+    under test takes and `passes(current)` what its switches let through. `temperature_degc` is what a chamber has
+    reached, `contact_closed` what a relay does."""
 
     def __init__(self, cell: Behind | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.cell = cell
@@ -65,6 +66,7 @@ class Node:
         self.instruments: list[LoopbackInstrument] = []
         self.emulator: LoopbackInstrument | None = None
         self.board_draw_a: Callable[[], float] = lambda: 0.0
+        self.passes: Callable[[float], float] = lambda current_a: current_a  # the board's switches
         self.contact_closed = True
         self.temperature_degc = 25.0
         self.lock = threading.RLock()
@@ -86,7 +88,8 @@ class Node:
             voltage_v = emulator.held_voltage_v() if emulator is not None and emulator.output_on() else 0.0
             if not self.contact_closed:
                 return voltage_v, 0.0
-            return voltage_v, sum(one.pushes_a(voltage_v) for one in self.instruments if one is not emulator)
+            pushed_a = sum(one.pushes_a(voltage_v) for one in self.instruments if one is not emulator)
+            return voltage_v, self.passes(pushed_a)
         open_v, ohm = self.cell.open_circuit_v(), self.cell.resistance_ohm()
         if not self.contact_closed:
             return open_v, 0.0
@@ -108,7 +111,7 @@ class Node:
             if self.cell is not None and instrument.holds_voltage():
                 others = (one for one in self.instruments if not one.holds_voltage())
                 return current_a - sum(one.pushes_a(voltage_v) for one in others)
-            return instrument.pushes_a(voltage_v)
+            return self.passes(instrument.pushes_a(voltage_v)) if self.cell is None else instrument.pushes_a(voltage_v)
 
 
 class LoopbackInstrument:
