@@ -206,7 +206,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
 def memory_mb(cycles):
     """Peak resident memory in MB of a process that runs one cell for so many cycles and holds its Solution."""
     done = subprocess.run([sys.executable, "-c", _MEMORY, str(cycles)], capture_output=True, text=True, cwd=ROOT,
-                          env=_environment(), check=True)  # fmt: skip
+                          env=bench_environment(), check=True)  # fmt: skip
     return float(done.stdout)
 
 
@@ -266,8 +266,8 @@ def closure(step_s, cycles=1000):
 
 
 def different_bits(cells=1000, alone=50, cycles=3):
-    """How many of `alone` cells out of `cells` differ in any bit from the same cell by itself: through whole cycles in a
-    fleet, or through 100 steps in lockstep."""
+    """How many of `alone` cells out of `cells` differ in any bit from the same cell by itself: through whole cycles in
+    a fleet, or through 100 steps in lockstep."""
     drawn = draw(load_parameters(), {"gap_median_um": "20 %", "reservoir_mah_cm2": "10 %"}, 5, range(cells))
     lives = live(drawn, LIU21, cycles, area_cm2=100.0)
     controls = [Control.current(0.1, v_max=3.9)] * 50 + [Control.current(-0.2, v_min=3.5)] * 50
@@ -323,7 +323,8 @@ def accuracy_rows():
 
 
 # -- campaign ----------------------------------------------------------------------------------------------------
-def _environment():
+def bench_environment():
+    """Environment of a process that imports this project from its source."""
     return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'firmware'}"}
 
 
@@ -334,7 +335,7 @@ def dask_cluster(workers=2):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, "env": _environment()}
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, "env": bench_environment()}
     dask = [sys.executable, "-m", "dask"]
     worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     started = [

@@ -9,6 +9,7 @@ or libraries give other bits is refused.
 import hashlib
 import json
 import logging
+import signal
 import sys
 import time
 import tomllib
@@ -163,6 +164,10 @@ def _work(plan_entries, chunk):
     return *do_chunk(Plan(**plan_entries), chunk), machine_bits(), MODEL
 
 
+def _leave_interrupts_to_the_parent():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _processes(plan, todo, workers):
     """(chunk, result) as they come, from `workers` processes (1: this one); a dead process's chunk goes to another."""
     if workers == 1:
@@ -171,7 +176,7 @@ def _processes(plan, todo, workers):
         return
     left, tries = dict.fromkeys(todo, 0), 0
     while left:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
             futures = {pool.submit(_work, asdict(plan), chunk): chunk for chunk in left}
             try:
                 for future in as_completed(futures):
@@ -186,7 +191,8 @@ def _processes(plan, todo, workers):
                         "done is kept, run it again with fewer --workers"
                     ) from None
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()  # what they are at would not be kept
                 raise
 
 
@@ -235,6 +241,12 @@ def _cluster(plan, todo, address, say):
                 raise InputError(
                     f"scheduler {address}: stopped answering; what is done is kept, run the same command to go on"
                 ) from None
+            except (RuntimeError, ImportError, AttributeError) as error:
+                cause = error.__cause__ or error  # Dask wraps what it could not load
+                raise InputError(
+                    f"scheduler {address}: cannot run this project there ({type(cause).__name__}: "
+                    f"{' '.join(str(cause).split())[:100]}); install the same relith on scheduler and workers"
+                ) from error
 
 
 def chunk_path(folder, chunk):

@@ -7,6 +7,8 @@ knows about where it stands is one array (`POS`), so a run may stop anywhere and
 
 import math
 import re
+import signal
+import threading
 from collections import namedtuple
 
 import numpy as np
@@ -356,6 +358,25 @@ def resume(solution, cycles=None, progress=None):
     return _play_on(cell, Solution(about, rows, solution.counted, solution.initial_lost_mah_cm2, state), progress)
 
 
+class _Interrupts:
+    """Ctrl-C while a run goes on is noted, and taken up between two cycles, where nothing is half done; the second one
+    strikes at once. Off the main thread nothing can be noted, and nothing comes."""
+
+    def __enter__(self):
+        self.asked, self._usual = False, None
+        if threading.current_thread() is threading.main_thread():
+            self._usual = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, *_):
+        self.asked = True
+        signal.signal(signal.SIGINT, self._usual)
+
+    def __exit__(self, *_):
+        if self._usual is not None:
+            signal.signal(signal.SIGINT, self._usual)
+
+
 def _play_on(cell, solution, progress):
     about, pos = solution.about, solution.state["pos"]
     parameters, area_cm2, step_s = cell.parameters, cell.area_cm2, about["step_s"]
@@ -366,6 +387,7 @@ def _play_on(cell, solution, progress):
             encoded[cycle] = encode(cycle, parameters, area_cm2, about["ambient_degc"], f"cycle {k + 1}")
     sign, least = voltage_sign(parameters), termination_share(about["termination"])
     buffer, line, saved, result = np.empty((4096, len(COLUMNS))), np.empty(len(COUNTED)), cell._saved, cell._result
+    s, p, ocv = cell._s, cell._row, cell._batch._ocv
     lines = list(solution.counted)
 
     def finish(stopped=None):
@@ -376,36 +398,26 @@ def _play_on(cell, solution, progress):
         return solution
 
     try:
-        while len(lines) < about["cycles"]:
-            number = len(lines) + 1
-            cycle = played[(number - 1) % len(played)]
-            code, filled = play(
-                cell._s,
-                cell._row,
-                cell._batch._ocv,
-                encoded[cycle],
-                step_s,
-                area_cm2,
-                sign,
-                pos,
-                saved,
-                result,
-                buffer,
-                line,
-            )
-            solution.recorded.add(number, buffer[:filled].copy())
-            if code > ROWS_FULL:
-                stopped = sentence(code, number, cycle, pos, sign * cell.voltage_v)
-                raise RunStopped(stopped, finish(stopped))
-            if code != CYCLE_DONE:
-                continue
-            lines.append(line.copy())
-            if progress is not None:
-                progress(number, about["cycles"])
-            if least and line[2] < least * lines[0][2]:
-                break
+        with _Interrupts() as interrupts:
+            while len(lines) < about["cycles"]:
+                number = len(lines) + 1
+                cycle = played[(number - 1) % len(played)]
+                steps = encoded[cycle]
+                code, filled = play(s, p, ocv, steps, step_s, area_cm2, sign, pos, saved, result, buffer, line)
+                solution.recorded.add(number, buffer[:filled].copy())
+                if code > ROWS_FULL:
+                    stopped = sentence(code, number, cycle, pos, sign * cell.voltage_v)
+                    raise RunStopped(stopped, finish(stopped))
+                if code == CYCLE_DONE:
+                    lines.append(line.copy())
+                    if progress is not None:
+                        progress(number, about["cycles"])
+                    if least and line[2] < least * lines[0][2]:
+                        break
+                if interrupts.asked:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt as interrupt:
-        interrupt.solution = finish(f"interrupted in cycle {len(lines) + 1}")
+        interrupt.solution = finish(f"interrupted after cycle {len(lines)}")
         raise
     return finish()
 

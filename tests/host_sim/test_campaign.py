@@ -1,11 +1,13 @@
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from host_sim.bench_cell import dask_cluster
+from host_sim.bench_cell import bench_environment, dask_cluster
 from host_sim.campaign import EXAMPLE, chunk_path, do_chunk, main, plan_of, read_chunk, read_plan, run
 from host_sim.cli import guarded
 from host_sim.errors import InputError
@@ -21,6 +23,18 @@ ENTRIES = {
     "spread": {"reservoir_mah_cm2": "10 %"},
     "protocols": {"fast": FAST, "slow": ["Charge at C/2 until 4.2 V", "Discharge at C/2 until 3.0 V"]},
 }
+
+TOML = """
+worlds = ["redealt", "static"]
+cells = 5
+cycles = 4
+seed = 3
+lives_per_chunk = 2
+spread = {reservoir_mah_cm2 = "10 %"}
+[protocols]
+fast = ["Charge at 1C until 4.2 V", "Discharge at 1C until 3.0 V"]
+slow = ["Charge at C/2 until 4.2 V", "Discharge at C/2 until 3.0 V"]
+"""
 
 
 def plan():
@@ -80,6 +94,25 @@ def test_a_lost_process_is_replaced_and_its_chunk_done_again(reference, tmp_path
     run(plan(), tmp_path, workers=2, say=kill_one)
     assert killed
     assert contents(tmp_path) == reference
+
+
+def test_ctrl_c_leaves_no_traceback_and_what_is_done(reference, tmp_path):
+    (tmp_path / "plan.toml").write_text(TOML)
+    assert read_plan(tmp_path / "plan.toml") == plan()
+    command = [sys.executable, "-c", "from host_sim.cli import main; main()", "campaign", tmp_path / "plan.toml"]
+    out = tmp_path / "out"
+    going = subprocess.Popen(
+        [*command, "--out", out, "--workers", "2"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        start_new_session=True, env=bench_environment(),
+    )  # fmt: skip
+    first = going.stderr.readline()
+    os.killpg(going.pid, signal.SIGINT)
+    said = first + going.communicate(timeout=60)[1]
+    assert going.returncode == 130 and "Traceback" not in said and "interrupted" in said
+    done = contents(out)
+    assert done and all(reference[name] == data for name, data in done.items())
+    run(plan(), out, workers=1)
+    assert contents(out) == reference
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,6 +105,20 @@ def test_an_interrupt_keeps_what_was_computed_and_goes_on():
     part = interrupt.value.solution
     assert len(part.counted) == 3 and "interrupted" in part.about["stopped"]
     same(resume(part), run(fresh(), FAST, cycles=6))
+
+
+def test_ctrl_c_is_taken_up_between_two_cycles():
+    usual = signal.getsignal(signal.SIGINT)
+
+    def press(cycle, cycles):
+        if cycle == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        run(fresh(), FAST, cycles=6, progress=press)
+    assert signal.getsignal(signal.SIGINT) is usual
+    assert len(interrupt.value.solution.counted) == 2
+    same(resume(interrupt.value.solution), run(fresh(), FAST, cycles=6))
 
 
 def test_rows_do_not_grow_with_the_life():
