@@ -36,11 +36,11 @@ class Wire:
         self.sent = [*self.sent[-7:], bytes(data)]
         verb, share = self.fault or ("ok", 0.0)
         lost = verb == "off" or verb == "stuck" or (verb == "intermittent" and self.random.random() < share)
+        out = bytearray(data)
         if verb in ("garbage", "wrong"):
-            data = bytearray(data)
-            data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+            out[self.random.randrange(len(out))] ^= 1 << self.random.randrange(8)
         if not lost:
-            self.port.write(bytes(data))
+            self.port.write(bytes(out))
 
     def read(self) -> bytes:
         data: bytes = self.port.read()
@@ -197,12 +197,12 @@ class _Store:
             raise OSError(5, "flash")
         if verb == "stuck":
             return
-        data = bytearray(data)
+        out = bytearray(data)
         if verb == "wrong":
-            data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+            out[self.random.randrange(len(out))] ^= 1 << self.random.randrange(8)
         elif verb == "garbage":
-            data = bytearray(self.random.randbytes(len(data)))
-        self.slots[slot] = bytes(data)
+            out = bytearray(self.random.randbytes(len(out)))
+        self.slots[slot] = bytes(out)
 
 
 class _Loop:

@@ -118,7 +118,7 @@ def _clause(text: str, where: str) -> Clause:
 def parse_span(text: object, where: str) -> Span:
     """`<signal> from <number> to <number>`. Raises InputError."""
     match = re.fullmatch(r"(\S+)\s+from\s+(.+?)\s+to\s+(.+)", text.strip()) if isinstance(text, str) else None
-    if not match:
+    if not match or not isinstance(text, str):
         raise InputError(f"{where}: {text!r} is not understood (write '<signal> from <number> to <number>')")
     signal = _signal(match[1], where)
     if signal.kind in ("word", "words", "flag"):

@@ -206,7 +206,7 @@ class Live:
 
 
 class OnBench(Live):
-    """A simulated cell, given to the board's real terminals by an emulator, charged and loaded by a source and a sink."""
+    """A simulated cell, given to the board's real terminals by an emulator; a source charges it, a sink loads it."""
 
     def begin(self) -> None:
         limits, bench = self.limits, self.bench

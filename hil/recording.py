@@ -38,7 +38,7 @@ class Tape:
 
     def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
         self.ticks = 0
-        self._file = gzip.open(path, "wt", encoding="utf-8", compresslevel=3)
+        self._file = gzip.open(path, "wt", encoding="utf-8", compresslevel=3)  # noqa: SIM115 (close() ends it)
         self._line({"format": FORMAT, "version": version(), "inputs": INPUTS, "outputs": OUTPUTS, **head})
 
     def _line(self, value: Any) -> None:
@@ -76,7 +76,8 @@ def lines(path: Path) -> Iterator[Any]:
     number = 0
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
+            for line in file:
+                number += 1
                 yield json.loads(line)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a whole recording after line {number} ({error})") from None

@@ -1,4 +1,4 @@
-"""`relith-hil replay`: a recorded rig run through the firmware in this process, and every decision compared bit for bit."""
+"""`relith-hil replay`: a recorded rig run through the firmware in this process, compared bit for bit."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import queue
 import signal
@@ -50,16 +51,16 @@ def main(argv: list[str]) -> int:
     results, complete = run_all(chosen, rig, a.jobs)
     out = Path(a.out)
     report.write(out, results, complete)
-    for one in results:
-        if one.state == CANNOT:
-            print(f"{one.scenario.name}: {rig.name} cannot run it, it {one.reason}")
-        elif not one.ok:
-            print(f"{one.scenario.name}: {report.SHOWN[one.state]}: {one.reason}", file=sys.stderr)
-    times = [one.timing for one in results if one.timing is not None]
+    for result in results:
+        if result.state == CANNOT:
+            print(f"{result.scenario.name}: {rig.name} cannot run it, it {result.reason}")
+        elif not result.ok:
+            print(f"{result.scenario.name}: {report.SHOWN[result.state]}: {result.reason}", file=sys.stderr)
+    times = [result.timing for result in results if result.timing is not None]
     if len(times) == 1:
         print(times[0].line())
-    failed = sum(not one.ok for one in results)
-    cannot = sum(one.state == CANNOT for one in results)
+    failed = sum(not result.ok for result in results)
+    cannot = sum(result.state == CANNOT for result in results)
     print(f"report: {out / 'report.html'}" + ("" if complete else " (PARTIAL: interrupted)"))
     print(f"relith.hil: rig={rig.name} passed={len(results) - failed - cannot} failed={failed} cannot={cannot}")
     return 130 if not complete else int(failed > 0)
@@ -80,10 +81,8 @@ def run_all(chosen: list[Scenario], rig: Rig, jobs: int) -> tuple[list[Result], 
         pending = {k: pool.apply_async(_worker_runs, (chosen[k], rig)) for k in order}
         try:
             while pending:
-                try:
+                with contextlib.suppress(queue.Empty):
                     screen.show(*talk.get(timeout=0.1))
-                except queue.Empty:
-                    pass
                 for k in [k for k, waiting in pending.items() if waiting.ready()]:
                     results[k] = pending.pop(k).get()
                     screen.done(results[k])

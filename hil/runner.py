@@ -110,7 +110,7 @@ def _simulated(scenario: Scenario, rig: Rig, result: Result, progress: Progress 
             prepare(board)
         world = stage(scenario, board)
         result.trace, result.answers = world.trace, world.answers
-        result.identity = {name: value for name, value in board.latest().get("welcome", {}).items()}
+        result.identity = dict(board.latest().get("welcome", {}))
         pace = Pace() if rig.time == "real" else None
         shown = time.perf_counter()
         for time_s in world.run():

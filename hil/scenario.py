@@ -173,8 +173,8 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
     top = Table(path.name, "", data, "scenario")
     cell, use, run = top.table("cell"), top.table("use"), top.table("run")
     cell_values = {
-        "parameters": cell.word("parameters", SETS, "liu21-carbonate"),
-        "world": cell.word("world", WORLDS, "redealt"),
+        "parameters": cell.word("parameters", tuple(SETS), "liu21-carbonate"),
+        "world": cell.word("world", tuple(WORLDS), "redealt"),
         "charge": cell.number("charge", "share", 0.0),
     }
     if not 0.0 <= cell_values["charge"] <= 1.0:
