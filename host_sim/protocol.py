@@ -46,7 +46,7 @@ _CURRENTS = ("c_rate", "current_a", "areal_ma_cm2")
 _CHARGES = ("charge_ah", "areal_mah_cm2")
 _NUMBER = r"[+]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _QUANTITY = re.compile(rf"(?:c\s*/\s*(?P<divisor>{_NUMBER})|(?P<number>{_NUMBER})\s*(?P<unit>[a-z%/0-9.]+))$")
-_TEMPERATURE = re.compile(rf"\s+at\s+(-?{_NUMBER})\s*(?:degc|°c|celsius)\b")
+_TEMPERATURE = re.compile(rf"\s+at\s+(-?{_NUMBER})\s*(?:degc|°c|oc|celsius)\b")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from host_sim.protocol import cycles_of, parse, repeat
         ("Rest for 6 hours", {"direction": 0, "quantity": "rest", "duration_s": 21600.0}),
         ("Rest for 6 hours at 45 degC", {"duration_s": 21600.0, "temperature_degc": 45.0}),
         ("Discharge at 1C at -10 °C until 3 V", {"temperature_degc": -10.0, "until_v": 3.0}),
+        ("Rest for 6 hours at 45oC", {"temperature_degc": 45.0}),
         ("Plate at 0.5 mA/cm2 until 1 mAh/cm2", {"direction": 1, "until_charge": ("areal_mah_cm2", 1.0)}),
         ("Strip at 5 mA/cm2 until 1 V", {"direction": -1, "until_v": 1.0}),
     ],
