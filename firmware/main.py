@@ -1,6 +1,7 @@
 """Board, profile, journal, run. Ctrl-C stops it, every switch off; `import relith; relith.status()` tells more."""
 
 import gc
+import time
 
 import board
 import machine
@@ -59,6 +60,10 @@ def run():
         b.apply(outputs)
         b.feed()  # only after a whole tick
         gc.collect()  # here, where there is time, and not in the middle of a tick
+        if bms.wishes.restart:
+            b.safe()
+            time.sleep_ms(50)  # for the link to send what it answered
+            machine.reset()
         return outputs.next_tick_ms
 
     b.forever(turn)

@@ -31,15 +31,21 @@ def watchdog_of(make):
 
 
 class Files:
-    """Journal storage: one file a slot, written beside and renamed, so that a slot is its old or its new self."""
+    """Journal storage: one file a slot, written beside and renamed, so that a slot is its old or its new self.
+
+    Slot 2 is the profile, which main.py reads at the next start; a new firmware folder comes with its own.
+    """
 
     def __init__(self, folder):
         self.folder = folder
 
+    def _name(self, slot):
+        return "profile.json" if slot == 2 else "%s/journal.%d" % (self.folder, slot)
+
     def read(self, slot):
         """The slot's bytes, or None when it was never written."""
         try:
-            with open("%s/journal.%d" % (self.folder, slot), "rb") as file:
+            with open(self._name(slot), "rb") as file:
                 return file.read()
         except OSError as error:
             if error.errno == 2:  # ENOENT
@@ -47,7 +53,7 @@ class Files:
             raise
 
     def write(self, slot, data):
-        name = "%s/journal.%d" % (self.folder, slot)
+        name = self._name(slot)
         with open(name + ".new", "wb") as file:
             file.write(data)
         os.rename(name + ".new", name)
