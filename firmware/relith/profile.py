@@ -28,6 +28,7 @@ class Profile:
         schema.fill(self, text, source)
         if sys.implementation.name == "micropython":  # its code is needed no more: give the memory back
             del sys.modules["relith.schema"]
+            delattr(sys.modules["relith"], "schema")
 
     def sloping(self, uv):
         """A rested voltage, or 0 where the OCV curve is so flat that it says nothing of the cathode's content."""
