@@ -1,0 +1,187 @@
+"""Rig files refused in one sentence; the bench in real time without hardware; every bad instrument fails the run safely."""
+
+import copy
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from hil import live, report, rigs, runner, scenario
+from hil.instruments import loopback
+from host_sim.errors import InputError
+
+BENCH = tomllib.loads((rigs.FOLDER / "bench-loopback.toml").read_text())
+SHORT = "bench_charge_and_stop"
+
+
+def parse(data):
+    return rigs.parse(data, Path("r.toml"))
+
+
+def short(seconds=6.0):
+    one = scenario.load(scenario.find(SHORT))
+    return one if seconds == 6.0 else type(one)(**{**vars(one), "duration_s": seconds})
+
+
+@pytest.mark.parametrize("path", sorted(rigs.FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_rig_file_that_comes_with_the_rig_is_sound(path):
+    assert rigs.load(path).what
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda d: d.update(board="toaster"), r"r.toml: board is 'toaster' \(allowed: host, virtual, usb\)"),
+        (lambda d: d.pop("board"), "r.toml: board is missing"),
+        (lambda d: d.update(colour=1), "r.toml: colour is not a field of a rig file"),
+        (lambda d: d.update(time="lockstep"), "a bench cell goes in real time"),
+        (lambda d: d.update(board="usb"), "port is missing"),
+        (lambda d: d.update(board="usb", port="/dev/x", baud=9), "baud is 9"),
+        (lambda d: d.pop("limits"), "limits is missing"),
+        (lambda d: d["limits"].update(voltage="4.3 A"), r"limits.voltage: '4.3 A' has an unknown unit 'A'"),
+        (lambda d: d["limits"].update(power="3 W"), "limits.power is not a field"),
+        (lambda d: d["instruments"].pop("emulator"), "instruments.emulator is missing"),
+        (lambda d: d["instruments"].update(toaster={}), "instruments.toaster is not a role"),
+        (lambda d: d["instruments"]["emulator"].update(dialect="rigol-dp800"), "emulator.dialect is 'rigol-dp800'"),
+        (lambda d: d["instruments"]["emulator"].update(speed=1), "instruments.emulator.speed is not a field"),
+        (lambda d: d["instruments"]["emulator"].pop("address"), "instruments.emulator.address is missing"),
+        (lambda d: d["instruments"]["sink"].update(channel="one"), "must be a whole number"),
+        (lambda d: d["instruments"]["sink"].update(deadline="200"), "unknown unit ''"),
+    ],
+)
+def test_bad_rig_files_are_one_sentence(change, sentence):
+    data = copy.deepcopy(BENCH)
+    change(data)
+    with pytest.raises(InputError, match=sentence) as caught:
+        parse(data)
+    assert "\n" not in str(caught.value) and "r.toml" in str(caught.value)
+
+
+def test_what_a_rig_cannot_do_is_said_not_skipped(tmp_path):
+    one = scenario.load(scenario.find("row_hot_hard"))
+    result = runner.run(one, parse(copy.deepcopy(BENCH)))
+    assert result.state == runner.CANNOT
+    assert result.reason == "needs sensors that can be made to fail"
+    report.write(tmp_path / "out", [result])
+    assert "needs sensors that can be made to fail" in (tmp_path / "out/junit.xml").read_text()
+    assert "needs sensors that can be made to fail" in (tmp_path / "out/report.html").read_text()
+
+
+def test_nothing_listens_at_an_instrument_address():
+    data = copy.deepcopy(BENCH)
+    data["instruments"]["sink"]["address"] = "TCPIP::127.0.0.1::9::SOCKET"
+    with pytest.raises(InputError, match="cannot be opened"):
+        runner.run(short(), parse(data))
+
+
+def test_no_board_on_the_port():
+    rig = rigs.parse({"board": "usb", "port": "/dev/no-such-port"}, Path("r.toml"))
+    one = scenario.load(scenario.find("rig_build"))
+    one = type(one)(**{**vars(one), "needs": frozenset()})
+    with pytest.raises(InputError, match="no-such-port") as caught:
+        runner.run(one, rig)
+    assert "\n" not in str(caught.value)
+
+
+def bench_run(monkeypatch, one, misbehave=None, role="emulator", at_tick=8):
+    """A run on the loopback bench; `misbehave(unit)` is called in the middle. Returns result and instruments."""
+    units = {}
+    original = live._instrument
+
+    def spied(entry, node, stack):
+        driver = original(entry, node, stack)
+        units[entry.role] = node.instruments[-1]
+        return driver
+
+    monkeypatch.setattr(live, "_instrument", spied)
+    if misbehave:
+        period = live.OnBench.period
+
+        def with_trouble(self, now_s):
+            if len(self.trace) == at_tick:
+                misbehave(units[role])
+            return period(self, now_s)
+
+        monkeypatch.setattr(live.OnBench, "period", with_trouble)
+    data = copy.deepcopy(BENCH)
+    data["late"] = "30 s"  # a busy machine is not what is tested here
+    for entry in data["instruments"].values():
+        entry["deadline"] = "5 s" if misbehave is not slow else "150 ms"
+    return runner.run(one, parse(data)), units
+
+
+def slow(unit):
+    unit.misbehaviour, unit.delay_s = loopback.SLOW, 0.3
+
+
+def silent(unit):
+    unit.misbehaviour = loopback.SILENT
+
+
+def lying(unit):
+    unit.misbehaviour = loopback.LYING
+
+
+def disconnecting(unit):
+    unit.misbehaviour = loopback.DISCONNECTING
+
+
+def test_bench_closes_the_loop(monkeypatch):
+    result, units = bench_run(monkeypatch, short())
+    by_text = {verdict.text: verdict for verdict in result.verdicts}
+    assert by_text["eventually current above 70 mA"].ok
+    assert by_text["eventually charge_permitted is off"].ok
+    assert "closed loop" in by_text
+    assert len(result.timing.lateness_s) == len(result.trace)
+    assert not any(unit.output_on() for unit in units.values())
+    assert [answer.split(":")[0] for answer in result.answers[:3]] == ["emulator", "source", "sink"]
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "reason"),
+    [
+        (silent, "emulator: no reply to '.*' within 1 s"),
+        (slow, "emulator: '.*' took 0.3.. s, allowed 0.15 s"),
+        (lying, "emulator: voltage was set to .* but reads back"),
+        (disconnecting, "emulator: connection lost at"),
+    ],
+)
+def test_bad_instrument_fails_the_run_with_the_reason_and_everything_off(monkeypatch, misbehave, reason):
+    result, units = bench_run(monkeypatch, short(4.0), misbehave)
+    assert result.state == runner.FAILED
+    assert __import__("re").search(reason, result.reason), result.reason
+    assert not any(unit.output_on() for unit in units.values())
+
+
+def test_a_simulated_cell_beyond_the_limits_is_not_given_to_the_board(monkeypatch):
+    one = short(3.0)
+    data = copy.deepcopy(BENCH)
+    data["limits"]["voltage"] = "3.5 V"
+    result = runner.run(one, parse(data))
+    assert result.state == runner.FAILED
+    assert "outside 0 … 3.5 V" in result.reason
+
+
+def test_real_cell_rig_only_watches_and_stops(monkeypatch):
+    """The board on a loopback cell; its current passes the rig's limit, and everything is switched off."""
+    data = copy.deepcopy(BENCH)
+    data["cell"] = "real"
+    data["limits"]["source"] = "0.05 A"
+    data["instruments"] = {"relay": {"address": "loopback", "dialect": "generic-relay"}}
+    seen = {}
+
+    class Cell(loopback.Node):
+        def __init__(self):
+            super().__init__()
+            seen["node"] = self
+
+        def settle(self):
+            return (3.8, 0.08) if self.contact_closed else (3.8, 0.0)
+
+    monkeypatch.setattr(loopback, "Node", Cell)
+    one = scenario.load(scenario.find(SHORT))
+    one = type(one)(**{**vars(one), "needs": frozenset(), "happenings": ()})
+    result = runner.run(one, parse(data))
+    assert result.state == runner.FAILED
+    assert "emergency stop: current is 0.080 A" in result.reason
+    assert not seen["node"].contact_closed
