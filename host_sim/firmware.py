@@ -8,6 +8,7 @@ from pathlib import Path
 from relith.bms import Bms
 from relith.inventory import UNKNOWN
 from relith.profile import Profile, ProfileError
+from relith.protection import TABLE
 from relith.reasons import REASONS
 from relith.states import PULSE, REST, STATES
 
@@ -86,7 +87,8 @@ class Person:
 class FirmwareRun:
     """One `Cell` under one `Bms`, ready to step: `loop.step()`.
 
-    `setup` is a `host_sim.life.Setup`; `policy` one of POLICIES; `spec` the sensors' errors, drawn from the seed by default.
+    `setup` is a `host_sim.life.Setup`; `policy` one of POLICIES; `spec` the sensors' errors, drawn from the seed by
+    default.
     """
 
     def __init__(self, cell, setup, policy: str, spec: SensorSpec | None = None):
@@ -98,6 +100,7 @@ class FirmwareRun:
         self.nominal_mah = self.profile.nominal_capacity_uah * 1e-3
         self.bms = Bms(self.profile, MemoryStore())
         self.person = Person(self.bms)
+        self._booked = 0
         self.actor = make(setup.use, self.ratings, seed=setup.seed)
         sensors = SensorModel(self.profile.current_lsb_na, cells=self.profile.cell_count, seed=setup.seed, spec=spec)
         strongest_a = self.profile.pulse_max_permille * 1e-3 * self.ratings.one_c_a
@@ -117,13 +120,22 @@ class FirmwareRun:
         """A discharged rest that the firmware asked for is under way."""
         return self.bms.machine.state == REST
 
+    def booked(self) -> int:
+        """+1 or −1 when the firmware has booked a charge or a discharge since the last call, else 0."""
+        tracker = self.bms.tracker
+        if tracker.index == self._booked or tracker.ready:
+            return 0
+        self._booked = tracker.index
+        return self.bms.h.kind
+
     def state_name(self) -> str:
         """The state of the firmware, as in the table."""
         return STATES[self.bms.machine.state]
 
-    def reason(self) -> str:
-        """Why, in the firmware's own words."""
-        return REASONS[self.bms.outputs.reason]
+    def stands(self) -> str:
+        """Where the firmware stands, in its own words: state, alarms, reason."""
+        alarms = [row[0] for k, row in enumerate(TABLE) if self.bms.outputs.alarms >> k & 1]
+        return ", ".join([self.state_name(), *alarms, REASONS[self.bms.outputs.reason]])
 
     def estimate_mah(self) -> dict[str, float]:
         """The first cell's estimate in mAh, by column of `host_sim.life.COLUMNS`; NaN while it is unknown."""

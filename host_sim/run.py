@@ -25,7 +25,8 @@ from host_sim.cli import Parser
 from host_sim.errors import InputError
 from host_sim.firmware import POLICIES, load_profile
 from host_sim.formats import bdf
-from host_sim.life import Life, Setup, live
+from host_sim.life import Life, Setup
+from host_sim.recorder import live
 from host_sim.report.page import plain_table
 from host_sim.uses import USES
 from host_sim.version import ROOT, version
@@ -62,7 +63,8 @@ def parser() -> Parser:
 
 
 def main(argv: list[str]) -> int:
-    """Exit status: 0 when every life came to its end; 1 when one did not (its line says why); 130 after an interrupt."""
+    """Exit status: 0 when every life came to its end; 1 when one did not (its line says why); 130 after an
+    interrupt."""
     a = parser().parse_args(argv)
     policies = _policies(a.policies)
     for name, value, low, high in (

@@ -81,6 +81,7 @@ TABLE = (
 )
 _ROWS = len(TABLE)  # at most 30: alarms are bits of a small int
 _LONGEST_MS = const(1 << 29)
+_HOLD_UV = const(20000)  # this near the end-of-charge voltage a charger holds it
 _RATE_MS = const(10000)  # rise of temperature is measured over this
 
 
@@ -110,6 +111,7 @@ class Protection:
                 if TABLE[k][5] & way:
                     self._masks[3 + way] |= 1 << k
         self._lost_ms = self._rate_ms = self._still_ppm = self._then_cdegc = 0
+        self._then_count = 0  # current when the voltages last moved
         self._then_uv = array("i", [0] * profile.cell_count)
 
     def _limit_of(self, limit):
@@ -218,10 +220,15 @@ class Protection:
         v[_LOST_MS] = self._lost_ms
         if belief.voltage_new:
             self._still_ppm += abs(bms.ledger.moved_ppm)
+            # a charger that holds the voltage moves it no more, but its current falls
+            moved = 0 < belief.count < self._then_count - (self._then_count >> 4) and belief.max_uv > p.max_uv - _HOLD_UV
             for k in range(len(self._then_uv)):
                 if self._then_uv[k] != r.cell_uv[k]:
                     self._then_uv[k] = r.cell_uv[k]
-                    self._still_ppm = 0
+                    moved = True
+            if moved:
+                self._still_ppm = 0
+                self._then_count = belief.count
         v[_STUCK_PPM] = self._still_ppm
         closed = outputs.charge_enable + outputs.discharge_enable + outputs.pulse_count
         if r.charge_switch > outputs.charge_enable or r.discharge_switch > outputs.discharge_enable:

@@ -24,8 +24,9 @@ STORES = (
 def fade(lives) -> Figure:
     """CE (zoomed) over delivered capacity, against cycle, one line per policy; pulses and rests as marks at the
     foot."""
-    figure = Figure(figsize=(10.5, 7.5), layout="constrained")
+    figure = Figure(figsize=(10.5, 7.5))
     ce, capacity, marks = figure.subplots(3, 1, sharex=True, height_ratios=(3, 4, 0.9))
+    figure.subplots_adjust(left=0.09, right=0.95, bottom=0.07, top=0.98, hspace=0.07)
     shown = []
     for life in lives:
         rows, colour = life.rows, COLOURS[life.policy]
@@ -52,7 +53,7 @@ def fade(lives) -> Figure:
     capacity.set_ylabel("delivered capacity (mAh)")
     capacity.legend(frameon=False, ncols=len(lives))
     for k, life in enumerate(lives):
-        _marks(marks, life, y=-k, size=14)
+        _marks(marks, life, y=-k, size=14, colour=COLOURS[life.policy])
     marks.set_yticks([-k for k in range(len(lives))], [life.policy for life in lives], fontsize=8)
     marks.set_ylim(-len(lives) + 0.4, 0.6)
     marks.set_xlabel("cycle   (marks:  | pulse   ● discharged rest)")
@@ -90,47 +91,42 @@ def voltage(lives) -> Figure:
 
 
 def inventory(lives) -> Figure:
-    """Lithium by store at each end of discharge: true on the left, the firmware's estimate on the right, for each
-    policy.
+    """Lithium by store at each end of discharge: the truth on the left, the firmware's estimate on the right.
 
     The band is ± 1 sigma of the estimated loss (isolated metal and SEI together), about its lower edge in the stack.
     """
-    figure = Figure(figsize=(10.5, 2.7 * max(1, len(lives))), layout="constrained")
-    panels = figure.subplots(len(lives), 2, sharey=True, squeeze=False)
+    n = max(1, len(lives))
+    figure = Figure(figsize=(10.5, 2.5 * n + 0.9))
+    panels = figure.subplots(n, 2, sharey=True, sharex=True, squeeze=False)
+    figure.subplots_adjust(left=0.07, right=0.99, bottom=0.5 / (2.5 * n + 0.9), top=1 - 0.75 / (2.5 * n + 0.9))
+    figure.subplots_adjust(hspace=0.28, wspace=0.04)
     for (left, right), life in zip(panels, lives, strict=True):
-        rows = life.rows
-        cycle = np.array(rows["cycle"])
-        for axes, prefix, title in (
-            (left, "true", "true (simulated cell)"),
-            (right, "estimated", "estimated by the firmware"),
-        ):
-            layers = [np.array(rows[f"{prefix}_{store}_mah"], dtype=float) for store, _, _ in STORES]
+        cycle = np.array(life.rows["cycle"])
+        for axes, prefix, who in ((left, "true", "true (simulated cell)"), (right, "estimated", "firmware's estimate")):
+            layers = [np.array(life.rows[f"{prefix}_{store}_mah"], dtype=float) for store, _, _ in STORES]
             axes.stackplot(
-                cycle,
-                layers,
-                colors=[colour for _, _, colour in STORES],
-                labels=[label for _, label, _ in STORES],
-                lw=0,
+                cycle, layers, colors=[c for _, _, c in STORES], labels=[text for _, text, _ in STORES], lw=0
             )
             if prefix == "estimated":
                 edge = layers[0] + layers[1]
-                sigma = np.array(rows["estimated_loss_sigma_mah"], dtype=float)
+                sigma = np.array(life.rows["estimated_loss_sigma_mah"], dtype=float)
                 axes.fill_between(
                     cycle, edge - sigma, edge + sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss"
                 )
-            axes.set_title(f"{life.policy}: {title}", fontsize=10)
-            _marks(axes, life, y=0.0, size=9)
+            axes.set_title(f"{life.policy}: {who}", fontsize=10)
+            axes.margins(x=0)
+            _marks(axes, life, y=0.05, size=9, colour="#ffffff", transform=axes.get_xaxis_transform())
         left.set_ylabel("lithium (mAh)")
-    panels[0, 1].legend(frameon=True, fontsize=7, ncols=2, loc="lower left", framealpha=0.85)
+    figure.legend(*panels[0, 1].get_legend_handles_labels(), loc="upper center", ncols=5, frameon=False, fontsize=9)
     for axes in panels[-1]:
-        axes.set_xlabel("cycle   (marks at the foot:  | pulse   ● rest)")
+        axes.set_xlabel("cycle   (white marks at the foot:  | pulse   ● rest)")
     return figure
 
 
-def _marks(axes, life, y: float, size: float) -> None:
-    rows = life.rows
-    cycle = np.array(rows["cycle"])
-    pulsed, rested = np.array(rows["pulses"]) > 0, np.array(rows["rest_h"]) > 0
-    colour = COLOURS[life.policy] if size > 10 else "#000000"
-    axes.plot(cycle[pulsed], np.full(pulsed.sum(), y), "|", color=colour, ms=size * 0.6, clip_on=False)
-    axes.plot(cycle[rested], np.full(rested.sum(), y), "o", color=colour, ms=size * 0.2, clip_on=False)
+def _marks(axes, life, y: float, size: float, colour: str, transform=None) -> None:
+    """`|` at cycles with a pulse, a dot at those with a rest."""
+    cycle = np.array(life.rows["cycle"])
+    options = {} if transform is None else {"transform": transform}
+    for name, marker, share in (("pulses", "|", 0.6), ("rest_h", "o", 0.25)):
+        at = cycle[np.array(life.rows[name]) > 0]
+        axes.plot(at, np.full(len(at), y), marker, color=colour, ms=size * share, **options)

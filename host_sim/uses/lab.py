@@ -22,7 +22,7 @@ class Lab(Actor):
         self.phase = "charge"
         self.cycles = 0
         self._begun = False  # current has flowed in this phase
-        self._refused_since: float | None = None
+        self._gone_since = 0.0  # when current last flowed
         self._pause_until = 0.0
 
     def user(self, time_s: float) -> User:
@@ -35,15 +35,13 @@ class Lab(Actor):
             return Control.rest(), self._pause_until - time_s
         if self.phase == "charge":
             control = self.charger.step(self, terminals, outputs, self.ratings.charge_a)
-            if control is None or self._withdrawn(
-                time_s, self.charge_limit_a(outputs), self.discharge_limit_a(outputs)
-            ):
+            if control is None or self._withdrawn(time_s, terminals, self.discharge_limit_a(outputs)):
                 return self._turn(time_s, "discharge")
             return control, math.inf
         if self._begun and terminals.event in ("v_min", "depleted"):
             self.cycles += 1
             return self._turn(time_s, "charge")
-        if self._withdrawn(time_s, self.discharge_limit_a(outputs), self.charge_limit_a(outputs)):
+        if self._withdrawn(time_s, terminals, self.charge_limit_a(outputs)):
             self.cycles += 1
             return self._turn(time_s, "charge")
         return self.discharge(outputs, self.discharge_current_a(time_s)), math.inf
@@ -55,19 +53,14 @@ class Lab(Actor):
     def _turn(self, time_s: float, phase: str) -> tuple[Control, float]:
         self.phase = phase
         self._begun = False
-        self._refused_since = None
         self.charger.reset()
         self._pause_until = time_s + self.pause_s
         return Control.rest(), self.pause_s
 
-    def _withdrawn(self, time_s: float, mine_a: float, other_a: float) -> bool:
-        """Permission that was there has been gone for `patience_s`, and the other direction is open."""
-        if mine_a > 0.0:
+    def _withdrawn(self, time_s: float, terminals: Terminals, other_a: float) -> bool:
+        """Current that flowed in this phase has been gone for `patience_s`, and the other direction is open."""
+        if terminals.current_a != 0.0:
             self._begun = True
-            self._refused_since = None
+            self._gone_since = time_s
             return False
-        if not self._begun:
-            return False
-        if self._refused_since is None:
-            self._refused_since = time_s
-        return other_a > 0.0 and time_s - self._refused_since >= self.patience_s
+        return self._begun and other_a > 0.0 and time_s - self._gone_since >= self.patience_s

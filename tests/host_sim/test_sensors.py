@@ -1,4 +1,5 @@
-"""The sensor model: nothing lost between ticks, errors as stated, wrap and roll-over as on the chip, every fault verb."""
+"""The sensor model: nothing lost between ticks, errors as stated, wrap and roll-over as on the chip, every fault
+verb."""
 
 import math
 from dataclasses import replace
@@ -6,9 +7,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith.readings import LIMB, TICKS_PERIOD_MS, Readings
 
 from host_sim.sensors import CURRENT_MAX, VERBS, SensorModel, SensorSpec
-from relith.readings import LIMB, TICKS_PERIOD_MS, Readings
 
 LSB_NA = 1000
 LSB_A = LSB_NA * 1e-9

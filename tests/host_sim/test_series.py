@@ -1,5 +1,7 @@
 """Series strings: one current, voltages added, everybody stops at the first event."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -45,4 +47,4 @@ def test_a_held_string_voltage_is_held():
             break
     assert outcome.event == "i_min" and currents[-1] <= 0.02
     assert string.voltage_v == pytest.approx(8.3, abs=2e-3)
-    assert all(a >= b - 1e-6 for a, b in zip(currents, currents[1:], strict=False))
+    assert all(a >= b - 1e-6 for a, b in itertools.pairwise(currents))

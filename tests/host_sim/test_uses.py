@@ -74,18 +74,24 @@ def test_the_calendar_keeps_its_word(name):
             assert actor.user(time_s).free_s == pytest.approx(user.free_s - (time_s - start_s), abs=2)
 
 
-def test_lab_turns_when_permission_stays_away():
-    """A cycler whose discharge the firmware has ended goes on to the charge, after its patience."""
-    actor = make("lab", RATINGS)
+@pytest.mark.parametrize("obey", [True, False])
+def test_lab_turns_when_current_stays_away(obey):
+    """A cycler whose discharge the firmware has ended goes on to the charge, after its patience; whether it obeys or not."""
+    actor = make("lab", RATINGS, obey=obey)
     may, may_not = permitted(), permitted(discharge_count=0)
-    quiet = Terminals(3.3, 0.0, 25.0, 0.0, None)
-    actor.next(0.0, quiet, may)
-    actor.next(10.0, Terminals(4.2, 0.0, 25.0, 0.0, "v_max"), may)
-    actor.next(20.0, Terminals(4.2, 0.0, 25.0, 0.0, "i_min"), may)
+
+    def terminals(current_a, event=None):
+        return Terminals(3.8, current_a, 25.0, 0.0, event)
+
+    actor.next(0.0, terminals(0.0), may)
+    actor.next(10.0, terminals(0.08, "v_max"), may)
+    actor.next(20.0, terminals(0.02, "i_min"), may)
     assert actor.phase == "discharge"
-    assert actor.next(100.0, quiet, may)[0].value < 0.0
-    assert actor.next(200.0, quiet, may_not)[0] == Control.rest() and actor.phase == "discharge"
-    actor.next(200.0 + actor.patience_s, quiet, may_not)
+    assert actor.next(100.0, terminals(0.0), may)[0].value < 0.0
+    assert actor.next(200.0, terminals(-0.0268), may)[0].value < 0.0
+    actor.next(210.0, terminals(0.0), may_not)
+    assert actor.phase == "discharge" and actor.cycles == 0
+    actor.next(200.0 + actor.patience_s, terminals(0.0), may_not)
     assert actor.phase == "charge" and actor.cycles == 1
 
 

@@ -116,7 +116,11 @@ def test_bad_input_from_the_shell(tmp_path):
     out.mkdir(parents=True)
     (out / "summary.json").write_text("{}")
     done = subprocess.run(
-        [*COMMAND, "--profile", str(path), "--out", str(out)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+        [*COMMAND, "--profile", str(path), "--out", str(out)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and "one_c_ua is missing" in done.stderr
@@ -141,7 +145,11 @@ def main_job(tmp_path_factory):
     """The main job with two policies, through a real process."""
     out = tmp_path_factory.mktemp("main") / "build" / "run"
     done = subprocess.run(
-        [*COMMAND, "--policies", "none,pulse", "--out", str(out)], env=ENVIRONMENT, capture_output=True, text=True, timeout=280
+        [*COMMAND, "--policies", "none,pulse", "--out", str(out)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     return out, done.stdout, json.loads((out / "summary.json").read_text())
@@ -157,7 +165,8 @@ def test_last_line_and_summary_agree(main_job):
 
 
 def test_the_published_shape_of_the_life(main_job):
-    """Liu21: below 98 % for good at cycle 30 ± 6 without pulses; the 2-minute pulse takes 3.7 % and lengthens the life."""
+    """Liu21: below 98 % for good at cycle 30 ± 6 without pulses; the 2-minute pulse takes 3.7 % and lengthens the
+    life."""
     _, _, summary = main_job
     none, pulse = summary["results"]["none"], summary["results"]["pulse"]
     assert 24 <= none["cycle_below_98"] <= 36
@@ -206,7 +215,18 @@ def test_same_seed_same_bytes(tmp_path, capsys):
     kept = []
     for k, (seed, processes) in enumerate([(7, 1), (7, 2), (8, 1)]):
         out = tmp_path / str(k)
-        arguments = ("--policies", "none,adaptive", "--cycles", 4, "--seed", seed, "--processes", processes, "--out", out)
+        arguments = (
+            "--policies",
+            "none,adaptive",
+            "--cycles",
+            4,
+            "--seed",
+            seed,
+            "--processes",
+            processes,
+            "--out",
+            out,
+        )
         assert run(*arguments) == 0
         assert capsys.readouterr().out.splitlines()[-1] == "relith.run: none=>4 adaptive=>4"
         kept.append({path.name: path.read_bytes() for path in sorted(out.iterdir())})
