@@ -3,12 +3,8 @@
 Wishes hold until the power goes; what must outlive that (arming, calibration) is kept by the gate and its journal.
 """
 
+from relith import const
 from relith.profile import Profile, ProfileError
-
-try:
-    from micropython import const
-except ImportError:
-    const = int
 
 # lines of reasons.txt
 _WHY_GRANTED = const(0)

@@ -5,10 +5,7 @@ An encoded frame is at most LONGEST bytes, so that COBS needs one code byte in f
 
 from struct import pack_into
 
-try:
-    from micropython import const
-except ImportError:
-    const = int
+from relith import const
 
 LONGEST = 254
 FIRST = 6  # where the fields begin in a received frame, after COBS byte, code, session and sequence

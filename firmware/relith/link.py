@@ -14,14 +14,9 @@ from binascii import crc32
 from hashlib import sha256
 from struct import pack, unpack
 
-from relith import VERSION
+from relith import VERSION, const
 from relith.catalogue import COMMANDS, CRC16, TO_BOARD, TO_HOST
 from relith.frames import LONGEST, MOST, SHARE, close, is_sound, pack_fields, room, unpack_fields
-
-try:
-    from micropython import const
-except ImportError:
-    const = int
 
 # why a frame, or what it asked for, was refused
 _ACCEPTED = const(0)

@@ -3,10 +3,7 @@
 from array import array
 from struct import pack
 
-try:
-    from micropython import const
-except ImportError:
-    const = int
+from relith import const
 
 CHANGE, REFUSAL = 0, 1  # kinds
 _ROOM = const(32)  # events kept
