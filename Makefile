@@ -6,7 +6,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint
+.PHONY: help run test lint bench hil flash docs
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -17,14 +17,34 @@ test: .venv/test.stamp node_modules/.stamp  ## everything a change must pass; .c
 	$(BIN)/ruff check --quiet
 	$(BIN)/pytest -n 2 $(ARGS)
 
+flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board, proved: PORT=… [PROFILE=…] [BOARD=…] [UF2=…] (docs/board.md)
+	@$(BIN)/python -m hil.flash --port "$(PORT)" $(if $(PROFILE),--profile "$(PROFILE)") $(if $(BOARD),--board "$(BOARD)") \
+	  $(if $(UF2),--uf2 "$(UF2)")
+
 lint: .venv/test.stamp typings/.stamp  ## style and types; the firmware against the MicroPython stubs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy host_sim hil
-	for port in rp2 stm32 esp32; do \
+	for board in rp2/pico2 rp2/rig_pico stm32/pyboard esp32/esp32; do port=$${board%/*}; \
 	  MYPYPATH=firmware:typings/$$port $(BIN)/mypy --config-file firmware/mypy.ini --custom-typeshed-dir typings/$$port \
-	    --cache-dir .mypy_cache/$$port -p relith || exit 1; \
+	    --cache-dir .mypy_cache/$$port -p relith -p drivers -m boards.$${board#*/} || exit 1; \
 	done
+
+bench: .venv/bench.stamp node_modules/.stamp  ## speed, memory and accuracy beside the peers -> build/bench.json (SECTION=cell for one)
+	$(BIN)/relith-sim bench $(SECTION)
+
+hil: .venv/test.stamp node_modules/.stamp  ## scenarios on the virtual rig, or RIG=file.toml -> build/hil/junit.xml, report.html
+	$(BIN)/relith-hil run --all $(if $(RIG),--rig $(RIG)) $(ARGS)
+
+flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=…)
+	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
+	  $(if $(BOARD),--board $(BOARD)) $(if $(UF2),--uf2 $(UF2))
+
+docs: .venv/test.stamp  ## the generated pages under docs/, and the README's picture
+	$(BIN)/python -m host_sim.statechart
+	$(BIN)/python -m host_sim.profile_page
+	$(BIN)/python -m hil.messages
+	$(BIN)/relith-sim run --picture docs/run.png
 
 # ---- installed once, by need -------------------------------------------------------------------------------------
 $(BIN)/python:
@@ -39,6 +59,10 @@ $(BIN)/python:
 
 .venv/test.stamp: requirements/test.txt .venv/run.stamp
 	$(BIN)/python -m pip install --quiet -r requirements/test.txt
+	@touch $@
+
+.venv/bench.stamp: requirements/bench.txt .venv/test.stamp
+	$(BIN)/python -m pip install --quiet -r requirements/bench.txt
 	@touch $@
 
 node_modules/.stamp: package-lock.json .venv/test.stamp

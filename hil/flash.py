@@ -311,7 +311,7 @@ def virtual(folder: Path = Path("build/virtual/flash")) -> Iterator[str]:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make flash", description=__doc__.split("\n")[0])
-    parser.add_argument("--port", required=True, help="serial port, or virtual, or emulated")
+    parser.add_argument("--port", default="", help="serial port, or virtual, or emulated")
     parser.add_argument("--profile", default="liu21_nmc532", help="profile by name or path")
     parser.add_argument("--board", default=None, help="board file; found out when left away")
     parser.add_argument("--uf2", type=Path, default=None, help="MicroPython UF2 for PORT=emulated")
@@ -321,6 +321,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.board and args.board not in image.boards():
             raise InputError(f"BOARD={args.board}: no such board, must be one of {', '.join(image.boards())}")
         port: contextlib.AbstractContextManager[str]
+        if not args.port:
+            raise InputError("PORT= is missing: name a serial port, virtual, or emulated")
         if args.port == "virtual":
             port = virtual()
         elif args.port == "emulated":

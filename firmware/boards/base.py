@@ -177,7 +177,7 @@ class Board:
         """Fill the readings of one tick; returns 1. What did not answer keeps its old value and time, and says so."""
         monitor = self.monitor
         front = self.front
-        r.now_ms = now = time.ticks_ms() & _MASK
+        r.now_ms = now = time.ticks_ms() & _MASK  # type: ignore[operator]  # opaque to the stubs
         r.current_ok = r.charge_ok = monitor.sample()
         if r.current_ok:
             r.current_ms = now

@@ -27,7 +27,7 @@ def make(profile):
     return Board(
         NAME, CUTOFF, profile, lines,
         i2c=I2C("X", freq=400000, timeout=10000),
-        level=Converter(DAC(Pin("X5"))),
+        level=Converter(DAC(1)),
         uart=UART(4, 460800, rxbuf=512),
         make_watchdog=lambda timeout_ms: WDT(timeout=timeout_ms),
         folder="/flash",

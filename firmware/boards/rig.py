@@ -19,8 +19,6 @@ class Rig:
         self.stream = Stream(uart)
         self.after_watchdog = 0
         self._make_watchdog = make_watchdog
-        self._link = None
-        self._bms = None
 
     def start(self, charge_limit_count, discharge_limit_count):
         """No chips to miss."""

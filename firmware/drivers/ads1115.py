@@ -1,6 +1,6 @@
 """ADS1115 four-input 16-bit converter (Texas Instruments SBAS444D): a single cell's voltage and its thermistor."""
 
-from drivers import const
+from relith import const
 
 _CONVERSION = const(0x00)  # section 9.6.1
 _CONFIG = const(0x01)

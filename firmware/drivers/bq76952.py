@@ -4,7 +4,7 @@ It measures the cells and two thermistors, bleeds cells, and is part of the inde
 open its own transistors on cell over- and under-voltage, whatever the firmware does. Plain I2C (BQ7695200).
 """
 
-from drivers import const
+from relith import const
 
 _SAFETY_A = const(0x03)  # SLUUBY2B section 12.2: COV bit 3, CUV bit 2
 _BATTERY_STATUS = const(0x12)  # section 12.2.4: POR bit 3

@@ -4,7 +4,7 @@ Wired so that charging current flows from IN+ to IN-, so that positive charges. 
 `current_lsb_na`; CHARGE has 40 bits, which are two limbs here as one int would allocate.
 """
 
-from drivers import const
+from relith import const
 
 _CONFIG = const(0x00)
 _ADC_CONFIG = const(0x01)

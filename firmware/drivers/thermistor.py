@@ -5,7 +5,7 @@ Semitec 103AT-2 (AT series catalogue, resistance table: 10 kohm at 25 degC, B 25
 
 from array import array
 
-from drivers import const
+from relith import const
 
 _FIRST_CDEGC = const(-4000)
 _STEP_CDEGC = const(1000)
