@@ -34,7 +34,7 @@ bench: .venv/bench.stamp node_modules/.stamp  ## speed, memory and accuracy besi
 	$(BIN)/relith-sim bench $(SECTION)
 
 hil: .venv/test.stamp node_modules/.stamp  ## scenarios on the virtual rig, or RIG=file.toml -> build/hil/junit.xml, report.html
-	$(BIN)/relith-hil run --all $(if $(RIG),--rig $(RIG)) $(ARGS)
+	$(BIN)/relith-hil run $(if $(RIG),--rig $(RIG)) $(ARGS)
 
 flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=…)
 	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
@@ -44,6 +44,7 @@ docs: .venv/test.stamp  ## the generated pages under docs/, and the README's pic
 	$(BIN)/python -m host_sim.statechart
 	$(BIN)/python -m host_sim.profile_page
 	$(BIN)/python -m hil.messages
+	$(BIN)/python -m hil.candbc
 	$(BIN)/relith-sim run --picture docs/run.png
 
 # ---- installed once, by need -------------------------------------------------------------------------------------

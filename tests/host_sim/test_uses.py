@@ -76,7 +76,8 @@ def test_the_calendar_keeps_its_word(name):
 
 @pytest.mark.parametrize("obey", [True, False])
 def test_lab_turns_when_current_stays_away(obey):
-    """A cycler whose discharge the firmware has ended goes on to the charge, after its patience; whether it obeys or not."""
+    """A cycler whose discharge the firmware has ended goes on to the charge, after its patience; whether it obeys or
+    not."""
     actor = make("lab", RATINGS, obey=obey)
     may, may_not = permitted(), permitted(discharge_count=0)
 
