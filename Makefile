@@ -17,10 +17,6 @@ test: .venv/test.stamp node_modules/.stamp  ## everything a change must pass; .c
 	$(BIN)/ruff check --quiet
 	$(BIN)/pytest -n 2 $(ARGS)
 
-flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board, proved: PORT=… [PROFILE=…] [BOARD=…] [UF2=…] (docs/board.md)
-	@$(BIN)/python -m hil.flash --port "$(PORT)" $(if $(PROFILE),--profile "$(PROFILE)") $(if $(BOARD),--board "$(BOARD)") \
-	  $(if $(UF2),--uf2 "$(UF2)")
-
 lint: .venv/test.stamp typings/.stamp  ## style and types; the firmware against the MicroPython stubs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
