@@ -58,6 +58,7 @@ _HEAT_CDEGC = const(300)  # warming that ends a pulse
 _FLOOR_UV = const(50000)  # a rest starts so far above its floor
 _TRIALS = const(20)  # measurable pulses without benefit that end pulsing
 _SLOW_MS = const(60000)
+_WATCH_MS = const(10000)  # while an alarm stands
 _FAST_MS = const(100)
 
 
@@ -321,6 +322,7 @@ class Gate:
         """Write the outputs of this tick, from all off, in the order of precedence."""
         o, p = bms.outputs, self.profile
         protection, tracker = bms.protection, bms.tracker
+        was = o.charge_enable + o.discharge_enable
         o.off()
         o.state = bms.machine.state
         o.alarms = protection.alarms()
@@ -344,7 +346,8 @@ class Gate:
                     o.pulse_ms = self.pulse_ms - self.run_ms
                 else:
                     o.discharge_limit_count = p.discharge_max_count
-        o.next_tick_ms = self._wait(bms)
+        switched = o.charge_enable + o.discharge_enable != was  # look again at once: did the switches follow?
+        o.next_tick_ms = _FAST_MS if switched else self._wait(bms)
 
     def _wait(self, bms):
         """Longest wait until the next tick, so that no limit can be passed unseen (docs/safety.md).
@@ -357,13 +360,15 @@ class Gate:
         state = o.state
         if state == PULSE:
             return min(_FAST_MS, max(1, o.pulse_ms))
-        if state == BOOT or bms.moved or protection.pending or tracker.ended:
+        if state == BOOT or bms.moved or protection.pending or tracker.ended or bms.clock.still:
             return _FAST_MS
         wait = _SLOW_MS
         if state == REST:
             wait = self.rest_s * 1000 - self.run_ms
         if self.asked or protection.recovering or bms.ledger.doubt:
             wait = 1000
+        elif protection.active:
+            wait = min(wait, _WATCH_MS)
         rate = tracker.permille
         if o.discharge_enable:
             wait = min(wait, (b.min_uv - p.hard_min_uv) * 36 // p.discharge_max_permille)

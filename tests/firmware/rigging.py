@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+from relith.bms import Bms
 from relith.profile import Profile
+from relith.protection import TABLE
 from relith.readings import LIMB, TICKS_PERIOD_MS, Belief, Readings
+from relith.reasons import REASONS
+from relith.states import STATES
 
 PROFILE = Path(__file__).parents[2] / "firmware" / "profiles" / "liu21_nmc532.json"
 
@@ -83,3 +87,134 @@ for _name in ("add", "sub", "mul", "floordiv", "mod", "lshift", "rshift", "and",
         setattr(Small, _dunder, _checked(_dunder))
 for _dunder in ("__neg__", "__abs__"):
     setattr(Small, _dunder, _checked(_dunder))
+
+
+class Store:
+    """The journal's slots. `writes` counts; `broken` makes every write fail."""
+
+    def __init__(self):
+        self.slots = {}
+        self.writes = 0
+        self.broken = False
+
+    def read(self, slot):
+        return self.slots.get(slot)
+
+    def write(self, slot, data):
+        if self.broken:
+            raise OSError(5)
+        self.writes += 1
+        self.slots[slot] = bytes(data)
+
+
+class World:
+    """A `Bms` on a perfect board with a plain cell: OCV of the profile, 20 mV per 0.1C, no heat.
+
+    `run(seconds, permille)`: what charger (+) or load (-) wants; they keep the limits unless `obey` is False; switches
+    are kept in any case. `alter(readings)`, when set, is called before each tick: the place for faults.
+    """
+
+    def __init__(self, share=0.5, store=None, ready=True, **changes):
+        self.p = profile(**changes)
+        self.store = store or Store()
+        self.bms = Bms(self.p, self.store)
+        self.bms.gate.cutoff_present = 1
+        if store is None:
+            self.bms.commission()
+            self.bms.arm(self.p.arm_days)
+        self.board = Board(self.p.cell_count)
+        self.share = share  # of full charge
+        self.drop_uv = 200_000
+        self.obey = True
+        self.alter = None
+        self.outputs = self.bms.outputs
+        self.seen = []  # (state, reason) whenever one changes
+        self.longest_ms = 0
+        self.tick(100, 0)
+        if ready:
+            self.run(1)
+
+    @property
+    def state(self):
+        return STATES[self.outputs.state]
+
+    @property
+    def reason(self):
+        return REASONS[self.outputs.reason]
+
+    def alarms(self):
+        return [row[0] for k, row in enumerate(TABLE) if self.outputs.alarms >> k & 1]
+
+    def ocv_uv(self):
+        content = (1.0 - self.share) * 1e6
+        xs, ys = self.p.ocv_content_ppm, self.p.ocv_uv
+        k = max(1, next((i for i, x in enumerate(xs) if x >= content), len(xs) - 1))
+        return ys[k - 1] + (ys[k] - ys[k - 1]) * (content - xs[k - 1]) / (xs[k] - xs[k - 1])
+
+    def flows(self, permille):
+        """What flows when `permille` is wanted."""
+        o, one_c = self.outputs, self.p.one_c_count
+        if o.pulse_count and o.pulse_ms > 0:
+            return -o.pulse_count
+        count = round(permille * one_c / 1000)
+        if self.obey:
+            count = max(-o.discharge_limit_count, min(o.charge_limit_count, count))
+        if count > 0:
+            held = (self.p.max_uv - self.ocv_uv()) * one_c / self.drop_uv  # a charger holds the end voltage
+            count = max(0, min(count, round(held))) if self.obey else count
+        if (count > 0 and not o.charge_enable) or (count < 0 and not o.discharge_enable):
+            count = 0
+        return count
+
+    def tick(self, ms, count):
+        """`ms` at `count`, then one tick."""
+        board = self.board
+        self.share += count * ms / (self.p.ppm_count_ms + self.p.ppm_count_us / 1000) / self.p.cathode_capacity_ppm
+        uv = round(self.ocv_uv() + self.drop_uv * count / self.p.one_c_count)
+        board.voltage_uv = [uv] * self.p.cell_count
+        r = board.pass_(ms, count)
+        o = self.outputs
+        r.charge_switch, r.discharge_switch = o.charge_enable, o.discharge_enable
+        r.pulse_switch = int(o.pulse_count > 0)
+        r.pack_uv = sum(r.cell_uv) if self.p.cell_count > 1 else 0
+        if self.alter:
+            self.alter(r)
+        self.bms.tick(r)
+        if not self.seen or self.seen[-1] != (self.state, self.reason):
+            self.seen.append((self.state, self.reason))
+        return o
+
+    def run(self, seconds, permille=0, until=None):
+        """Steps as long as the firmware allows; stops early in the state `until`."""
+        left = round(seconds * 1000)
+        while left > 0 and self.state != until:
+            ms = min(left, self.outputs.next_tick_ms)
+            self.longest_ms = max(self.longest_ms, ms)
+            self.tick(ms, self.flows(permille))
+            left -= ms
+        return self
+
+    def empty(self, permille=-100):
+        """Discharge to the cut-off; the load stops there."""
+        for _ in range(100_000):
+            ms = self.outputs.next_tick_ms
+            count = self.flows(permille)
+            self.tick(ms, count)
+            if self.board.voltage_uv[0] <= self.p.min_uv + 200 or count == 0:
+                return self
+        raise AssertionError("not empty")
+
+    def fill(self, permille=300):
+        """Charge until the firmware says full."""
+        return self._until(lambda: self.bms.tracker.full, permille)
+
+    def _until(self, done, permille):
+        for _ in range(100_000):
+            self.tick(self.outputs.next_tick_ms, self.flows(permille))
+            if done():
+                return self
+        raise AssertionError("never")
+
+    def cycle(self):
+        """One laboratory cycle: full, a minute, empty, a minute."""
+        return self.fill().run(60).empty().run(60)

@@ -1,0 +1,314 @@
+"""The diagnostic table: well-formed, debounced in milliseconds, latched as it says, and every row found in time."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith import protection
+from relith.protection import TABLE, Protection
+from relith.schema import rows as schema_rows
+
+from tests.firmware.rigging import World, profile
+
+WARN, SOFT, HARD, LOCK = range(4)
+FIELDS = [row[1] for row in schema_rows() if row[0] == "figure"]
+IDS = [row[0] for row in TABLE]
+NAMES = ("id", "quantity", "limit", "delay_ms", "level", "blocks", "below", "recover_ms", "response_ms", "black_box")
+ROWS = [dict(zip(NAMES, row, strict=True)) for row in TABLE]
+
+
+def test_the_table_is_well_formed():
+    assert len(set(IDS)) == len(TABLE) <= 30
+    for row in ROWS:
+        assert isinstance(row["limit"], int) or row["limit"].lstrip("-") in FIELDS
+        assert row["level"] in (WARN, SOFT, HARD, LOCK)
+        assert row["blocks"] == {WARN: 0, HARD: 3, LOCK: 3}.get(row["level"], row["blocks"])
+        assert row["level"] != SOFT or row["blocks"] in (1, 2, 3)
+        assert row["response_ms"] > row["delay_ms"] >= 0
+        assert row["below"] >= 0 and row["recover_ms"] >= 0 and row["black_box"] in (True, False)
+        assert row["black_box"] or row["level"] < HARD  # what latches is kept in the black box
+
+
+def test_every_quantity_is_watched():
+    assert sorted({row["quantity"] for row in ROWS}) == list(range(protection._QUANTITIES))
+
+
+def limit_of(row, p):
+    limit = row["limit"]
+    if isinstance(limit, int):
+        return limit
+    return -getattr(p, limit[1:]) if limit[0] == "-" else getattr(p, limit)
+
+
+def guard():
+    p = profile()
+    watched = Protection(p)
+    for row in ROWS:  # far below every limit
+        watched._values[row["quantity"]] = -(1 << 29)
+    return p, watched
+
+
+STEPS = st.lists(st.integers(1, 60_000), min_size=1, max_size=40)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+@given(steps=STEPS)
+def test_delay_is_elapsed_time_however_it_is_cut(row, steps):
+    """Not active before the delay, active in the first tick at or after it, whatever the ticks."""
+    p, watched = guard()
+    bit = 1 << IDS.index(row["id"])
+    watched._values[row["quantity"]] = limit_of(row, p) + 1
+    watched.update(steps[0])  # seen for the first time: time counts from here
+    above_ms = 0
+    for step in steps[1:]:
+        assert bool(watched.active & bit) == (above_ms >= row["delay_ms"])
+        assert bool(watched.pending & bit) == (above_ms < row["delay_ms"])
+        above_ms += step
+        watched.update(step)
+    assert bool(watched.active & bit) == (above_ms >= row["delay_ms"])
+    assert bool(watched.latched & bit) == (row["level"] >= HARD and above_ms >= row["delay_ms"])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_at_its_limit_nothing_happens(row):
+    p, watched = guard()
+    watched._values[row["quantity"]] = limit_of(row, p)
+    for _ in range(10):
+        watched.update(60_000)
+    same = [k for k, other in enumerate(ROWS) if other["quantity"] == row["quantity"]]
+    assert not watched.active & (1 << IDS.index(row["id"]))
+    assert watched.active & ~sum(1 << k for k in same) == 0
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_a_short_excess_is_forgotten(row):
+    """Below the limit once, and the delay begins anew."""
+    if row["delay_ms"] < 2:
+        return
+    p, watched = guard()
+    above, inside = limit_of(row, p) + 1, -(1 << 29)
+    for _ in range(5):
+        watched._values[row["quantity"]] = above
+        watched.update(10)
+        watched.update(row["delay_ms"] - 1)
+        assert watched.pending & (1 << IDS.index(row["id"]))
+        watched._values[row["quantity"]] = inside
+        watched.update(10)
+        assert not watched.active and not watched.pending
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row["level"] < HARD], ids=lambda row: row["id"])
+@given(steps=STEPS)
+def test_recovery_is_elapsed_time_below_the_hysteresis(row, steps):
+    p, watched = guard()
+    bit = 1 << IDS.index(row["id"])
+    value = watched._values
+    value[row["quantity"]] = limit_of(row, p) + 1
+    watched.update(1)
+    watched.update(row["delay_ms"])
+    assert watched.active & bit and not watched.latched
+    if row["below"]:
+        value[row["quantity"]] = limit_of(row, p) - row["below"] + 1
+        for _ in range(5):
+            watched.update(60_000_000)
+        assert watched.active & bit and not watched.recovering
+    value[row["quantity"]] = limit_of(row, p) - row["below"]
+    watched.update(steps[0])
+    inside_ms = 0
+    for step in steps[1:]:
+        assert bool(watched.active & bit) == (inside_ms < row["recover_ms"])
+        assert bool(watched.recovering & bit) == (inside_ms < row["recover_ms"])
+        inside_ms += step
+        watched.update(step)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row["level"] >= HARD], ids=lambda row: row["id"])
+def test_a_latch_stays_until_a_person_clears_it(row):
+    p, watched = guard()
+    bit = 1 << IDS.index(row["id"])
+    watched._values[row["quantity"]] = limit_of(row, p) + 1
+    watched.update(1)
+    watched.update(row["delay_ms"])
+    before = watched.latched
+    assert before & bit and not watched.clear() and watched.latched == before  # it is still there
+    watched._values[row["quantity"]] = -(1 << 29)
+    for _ in range(5):
+        watched.update(60_000_000)
+    assert not watched.active and watched.latched == watched.alarms() == before
+    assert bool(watched.lockout()) == (row["level"] == LOCK) and bool(watched.fault() & bit) == (row["level"] == HARD)
+    assert watched.clear() and watched.alarms() == 0
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_what_a_row_blocks(row):
+    p, watched = guard()
+    watched._values[row["quantity"]] = limit_of(row, p) + 1
+    watched.update(1)
+    watched.update(row["delay_ms"])
+    mine = 1 << IDS.index(row["id"])
+    assert bool(watched.charge_blocked() & mine) == bool(row["blocks"] & 1)
+    assert bool(watched.discharge_blocked() & mine) == bool(row["blocks"] & 2)
+    assert bool(watched.soft() & mine) == (row["level"] == SOFT)
+
+
+def test_quiet_time_counts_from_the_last_alarm():
+    p, watched = guard()
+    for _ in range(10):
+        watched.update(500)
+    assert watched.quiet_s == 5
+    watched._values[ROWS[IDS.index("deadline")]["quantity"]] = 2000
+    watched.update(100)
+    assert watched.quiet_s == 0 and watched.active
+    watched._values[ROWS[IDS.index("deadline")]["quantity"]] = 0
+    watched.update(100)
+    watched.update(60_000)
+    assert not watched.active and watched.quiet_s == 60
+    assert p.cell_count == 1
+
+
+# -- every row, in the loop: found within its response time, in the state it demands -------------------------------
+
+
+def volts(uv):
+    return lambda world, r: r.cell_uv.__setitem__(0, uv)
+
+
+def fields(**values):
+    def alter(world, r):
+        for name, value in values.items():
+            setattr(r, name, value)
+
+    return alter
+
+
+def temperature(cdegc):
+    return lambda world, r: r.temp_cdegc.__setitem__(0, cdegc)
+
+
+def rate(permille):
+    def alter(world, r):
+        r.current_count = permille * world.p.one_c_count // 1000
+        r.charge_ok = 0
+
+    return alter
+
+
+def restless(world, r):
+    """Accumulator that stands while current flows."""
+    r.charge_hi = r.charge_lo = 0
+
+
+def clock_stands(world, r):
+    r.now_ms = r.current_ms = r.cell_ms = r.temp_ms = 5_000
+
+
+def short(world, r):
+    world.bms.short_suspected = 1
+
+
+def out_of_date(world, r):
+    world.bms.gate.calibrated_until_s = -1
+
+
+def jump(world, r):
+    world.bms.tracker.jump_permille = 2100
+
+
+def bad_journal(world, r):
+    world.bms.journal_bad = 1
+
+
+def frozen(world, r):
+    r.cell_uv[0] = 3_700_000
+
+
+def warming(world, r):
+    r.temp_cdegc[0] = 2500 + world.board.ms // 100  # 6 degC a minute
+
+
+FAULTS = {  # row: what is wrong, what the world wants meanwhile (per mille), end state
+    "hardware_trip": (fields(hardware_trip=1), 0, "FAULT"),
+    "cell_high_hard": (volts(4_290_000), 0, "FAULT"),
+    "cell_low_hard": (volts(2_400_000), 0, "FAULT"),
+    "deep_discharge": (volts(1_900_000), 0, "LOCKOUT"),
+    "charge_hard": (rate(750), 0, "FAULT"),
+    "discharge_hard": (rate(-2700), 0, "FAULT"),
+    "hot_hard": (temperature(6100), 0, "FAULT"),
+    "heating": (warming, 0, "FAULT"),
+    "sensor_lost": (fields(temp_ok=0), 0, "FAULT"),
+    "voltage_stuck": (frozen, -900, "FAULT"),
+    "switch_stuck": (lambda w, r: fields(charge_switch=1, stop=1)(w, r), 0, "FAULT"),
+    "pulse_overrun": (fields(pulse_switch=1), 0, "FAULT"),
+    "soft_short": (short, 0, "FAULT"),
+    "clock_still": (clock_stands, 0, "FAULT"),
+    "cell_high": (volts(4_230_000), 0, "SOFT_LIMIT"),
+    "cell_low": (volts(2_850_000), 0, "SOFT_LIMIT"),
+    "charge_current": (rate(600), 0, "SOFT_LIMIT"),
+    "discharge_current": (rate(-1500), 0, "SOFT_LIMIT"),
+    "charge_window": (temperature(4600), 0, "SOFT_LIMIT"),
+    "discharge_window": (temperature(5600), 0, "SOFT_LIMIT"),
+    "sensor_stale": (fields(current_ok=0), 0, "SOFT_LIMIT"),
+    "pack_sum": (lambda w, r: setattr(r, "pack_uv", sum(r.cell_uv) + 30_000), 0, "SOFT_LIMIT"),
+    "pulse_window": (temperature(4100), 0, "IDLE"),
+    "accumulator": (restless, -100, "DISCHARGE"),
+    "watchdog": (fields(watchdog_reset=1), 0, "IDLE"),
+    "calibration": (out_of_date, 0, "IDLE"),
+    "resistance_jump": (jump, 0, "IDLE"),
+    "journal": (bad_journal, 0, "IDLE"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_found_in_time_and_made_safe(name):
+    """From the tick that first shows it above its limit to the outputs that answer it: at most response_ms."""
+    alter, permille, end = FAULTS[name]
+    row = ROWS[IDS.index(name)]
+    world = World(share=0.6)
+    if permille:
+        world.run(30, permille)
+    world.alter = lambda r: alter(world, r)
+    waited_ms, ms = 0, 100
+    for _ in range(1000):
+        world.tick(ms, world.flows(permille))
+        if name in world.alarms():
+            break
+        ms = world.outputs.next_tick_ms
+        if world.bms.protection._values[row["quantity"]] > limit_of(row, world.p):
+            waited_ms += ms
+    assert name in world.alarms() and waited_ms <= row["response_ms"]
+    assert world.board.ms < 200_000  # and it was seen at all
+    o = world.outputs
+    if row["level"] >= HARD:
+        assert not (o.charge_enable or o.discharge_enable or o.pulse_count)
+    if row["blocks"] & 1:
+        assert not o.charge_enable and not o.charge_limit_count
+    if row["blocks"] & 2:
+        assert not o.discharge_enable and not o.discharge_limit_count
+    assert world.state == end
+    assert world.bms.gate.budgets(world.bms).pulse_allowed == 0  # no row leaves room for an intervention
+
+
+def test_every_row_has_its_fault():
+    """`pulse_current` needs a pulse and `deadline` a late tick: test_gate.py and below."""
+    assert set(IDS) - set(FAULTS) == {"pulse_current", "deadline"}
+
+
+def test_a_late_tick_is_noticed():
+    world = World(share=0.6)
+    world.tick(world.outputs.next_tick_ms + 1000, 0)
+    assert "deadline" not in world.alarms()
+    world.tick(world.outputs.next_tick_ms + 1001, 0)
+    assert world.alarms() == ["deadline"]
+    world.run(80)
+    assert world.alarms() == []
+
+
+@pytest.mark.parametrize("uv, state", [(4_279_000, "SOFT_LIMIT"), (2_501_000, "SOFT_LIMIT")])
+def test_a_soft_limit_leaves_the_other_direction_open(uv, state):
+    world = World(share=0.6)
+    world.alter = lambda r: volts(uv)(world, r)
+    world.run(5).run(5)
+    assert world.state == state
+    assert (world.outputs.charge_enable, world.outputs.discharge_enable) == ((0, 1) if uv > 4_000_000 else (1, 0))
+    world.alter = None
+    world.run(20)
+    assert world.state == "IDLE" and world.outputs.charge_enable and world.outputs.discharge_enable
