@@ -90,6 +90,7 @@ class Bms:
         self._journal()
         self.news = self.log.watch(outputs, self.clock.seconds)
         self.link.send(self)
+        return outputs
 
     def _act(self, effects):
         """What a transition brings with it. The journal knows of a pulse before it flows."""
