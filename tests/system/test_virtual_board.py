@@ -11,7 +11,7 @@ import pytest
 from hil import image
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard, served
-from hil.virtual.hardware import Watchdog
+from hil.virtual.hardware import Reset, Watchdog
 from hil.virtual.processor import MicroPythonError, Processor
 
 MPREMOTE = Path(sys.executable).parent / "mpremote"
@@ -237,3 +237,18 @@ def test_the_board_of_its_own_prints_its_ports(tmp_path):
     finally:
         process.terminate()
     assert process.wait(10) == 0
+
+
+def test_a_reboot_that_the_link_asked_for_happens_after_the_tick_with_switches_off(tmp_path, bench):
+    image.write(image.build("virtual", image.profile_path("liu21_nmc532")), tmp_path)
+    (tmp_path / "boot.py").write_text("import sys\nsys.path.insert(0, '/')\n")
+    with VirtualBoard(tmp_path, bench.hardware, stepped=True) as board:
+        board.start()
+        for _ in range(10):
+            board.advance(100)
+            board.step()
+        assert bench.hardware.pins["charge"] == 1
+        board.exec("import relith\nrelith.running.wishes.restart = 1")
+        with pytest.raises(Reset):
+            board.step()
+        assert not any(bench.hardware.pins[name] for name in ("charge", "discharge", "enable"))
