@@ -19,10 +19,10 @@ PERMITS = (0, 3, 3, 3, 6, 0, 3, 0, 0, 3)
 _BIT_TRIPPED = const(1 << 0)
 _BIT_HARD = const(1 << 1)
 _BIT_LOCKED = const(1 << 2)
-_BIT_ALARM = const(1 << 3)
-_BIT_STALE = const(1 << 4)
-_BIT_JOURNAL = const(1 << 5)
-_BIT_CALIBRATION = const(1 << 6)
+_BIT_STALE = const(1 << 3)
+_BIT_JOURNAL = const(1 << 4)
+_BIT_CALIBRATION = const(1 << 5)
+_BIT_ALARM = const(1 << 6)
 _BIT_UNKNOWN = const(1 << 7)
 _BIT_UNARMED = const(1 << 8)
 _BIT_CUTOFF = const(1 << 9)
@@ -112,14 +112,14 @@ class Gate:
             mask |= _BIT_HARD
         if protection.lockout():
             mask |= _BIT_LOCKED
-        if protection.alarms() or protection.quiet_s < _QUIET_S:
-            mask |= _BIT_ALARM
         if not self._fresh(r, bms.belief):
             mask |= _BIT_STALE
         if bms.journal_bad:
             mask |= _BIT_JOURNAL
         if now_s > self.calibrated_until_s:
             mask |= _BIT_CALIBRATION
+        if protection.alarms() or protection.quiet_s < _QUIET_S:
+            mask |= _BIT_ALARM
         for estimate in bms.estimates:
             if estimate.known == UNKNOWN:
                 mask |= _BIT_UNKNOWN

@@ -1,0 +1,516 @@
+"""The gate: every refusal alone, every live abort, budgets, precedence of outputs, and how long a tick may be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith import gate as gate_module
+from relith.gate import lowest
+from relith.inventory import INFERRED, UNKNOWN
+from relith.reasons import REASONS
+from relith.states import STATES
+
+from tests.firmware.rigging import World
+
+BITS = {name.removeprefix("_BIT_"): value for name, value in vars(gate_module).items() if name.startswith("_BIT_")}
+
+
+def ready(**changes):
+    """A world in which everything speaks for an intervention: full, quiet for long, known, measured."""
+    world = World(share=0.5, policy="none", **changes)
+    world.run(1200)
+    for estimate in world.bms.estimates:
+        estimate.known = INFERRED
+    for k in range(world.p.cell_count):
+        world.bms.tracker.drop_uv[k] = 200_000
+    world.tick(100, 0)
+    return world
+
+
+def pulsing(seconds=120, permille=1000, **changes):
+    """The same world with a pulse under way."""
+    world = ready(**changes)
+    order(world, seconds, permille)
+    world.run(5, until="PULSE")
+    assert world.state == "PULSE" and world.outputs.pulse_count
+    return world
+
+
+def order(world, seconds=120, permille=1000):
+    """As if the scheduler had just decided on a pulse."""
+    bms = world.bms
+    bms.scheduler.pulse_permille, bms.scheduler.pulse_s = permille, seconds
+    bms.gate.asked = 1
+    bms.tracker.since_end_ppm = 0
+
+
+def resting(seconds=3600, **changes):
+    world = ready(**changes)
+    world.bms.scheduler.rest_s = seconds
+    world.bms.gate.asked = 2
+    world.bms.tracker.since_end_ppm = 0
+    world.run(5, until="REST")
+    assert world.state == "REST"
+    return world
+
+
+def names(mask):
+    return {name for name, bit in BITS.items() if mask & bit}
+
+
+def test_everything_speaks_for_it():
+    world = ready()
+    assert world.bms.gate.refuse_pulse(world.bms, 1000, 120) == 0
+    assert world.bms.gate.refuse_rest(world.bms, 21_600) == 0
+
+
+# -- one thing wrong at a time ------------------------------------------------------------------------------------
+
+SPOIL = {
+    "TRIPPED": lambda w: setattr(w.bms.readings, "hardware_trip", 1),
+    "HARD": lambda w: setattr(w.bms.protection, "latched", 1),
+    "LOCKED": lambda w: w.bms.protection.lock(),
+    "ALARM": lambda w: setattr(w.bms.protection, "quiet_s", 599),
+    "STALE": lambda w: setattr(w.bms.belief, "temp_good", 0),
+    "JOURNAL": lambda w: setattr(w.bms, "journal_bad", 1),
+    "CALIBRATION": lambda w: setattr(w.bms.gate, "calibrated_until_s", w.bms.clock.seconds - 1),
+    "UNKNOWN": lambda w: setattr(w.bms.estimates[0], "known", UNKNOWN),
+    "UNARMED": lambda w: setattr(w.bms.gate, "armed_until_s", w.bms.clock.seconds),
+    "STOP": lambda w: setattr(w.bms.gate, "stopped", 1),
+    "CONSENT": lambda w: setattr(w.bms.readings, "user_consent", 0),
+    "CUTOFF": lambda w: setattr(w.bms.gate, "cutoff_present", 0),
+    "WINDOW": lambda w: setattr(w.bms.belief, "min_cdegc", w.p.pulse_low_cdegc - 1),
+    "NO_RESISTANCE": lambda w: w.bms.tracker.drop_uv.__setitem__(0, 0),
+    "PREDICTED": lambda w: w.bms.tracker.drop_uv.__setitem__(0, 700_000),
+    "DAY_BUDGET": lambda w: setattr(w.bms.gate, "day_spent_ppm", w.p.day_budget_ppm - 37_000),
+    "LIFE_BUDGET": lambda w: setattr(w.bms.gate, "life_spent_ppm", w.p.life_budget_ppm - 37_000),
+    "COOLDOWN": lambda w: setattr(w.bms.gate, "last_pulse_s", w.bms.clock.seconds),
+    "NO_CLOCK": lambda w: setattr(w.bms.readings, "clock_known", 0),
+    "CALENDAR": lambda w: setattr(w.bms.readings, "user_free_s", 21_599),
+    "FLOOR": lambda w: setattr(w.bms.belief, "min_uv", w.p.rest_floor_uv - 1),
+}
+SIDE = {"HARD": {"ALARM"}, "LOCKED": {"ALARM"}}  # a latch is an alarm too
+REST_ONLY = {"NO_CLOCK", "CALENDAR", "FLOOR"}
+PULSE_ONLY = {"CUTOFF", "WINDOW", "NO_RESISTANCE", "PREDICTED", "DAY_BUDGET", "LIFE_BUDGET", "COOLDOWN"}
+
+
+@pytest.mark.parametrize("name", SPOIL)
+def test_each_refusal_alone(name):
+    world = ready()
+    SPOIL[name](world)
+    gate = world.bms.gate
+    pulse, rest = names(gate.refuse_pulse(world.bms, 1000, 120)), names(gate.refuse_rest(world.bms, 21_600))
+    expected = {name} | SIDE.get(name, set())
+    assert pulse == (set() if name in REST_ONLY else expected)
+    assert rest == (set() if name in PULSE_ONLY else expected)
+
+
+@pytest.mark.parametrize("ms, fine", [(300, True), (301, False)])
+@pytest.mark.parametrize("sample", ["current_ms", "cell_ms"])
+def test_samples_must_be_young(ms, fine, sample):
+    world = ready()
+    setattr(world.bms.readings, sample, world.bms.readings.now_ms - ms)
+    assert names(world.bms.gate.standing(world.bms)) == (set() if fine else {"STALE"})
+
+
+@pytest.mark.parametrize("good", ["current_good", "voltage_good", "temp_good"])
+def test_every_reading_must_be_believed(good):
+    world = ready()
+    setattr(world.bms.belief, good, 0)
+    assert names(world.bms.gate.standing(world.bms)) == {"STALE"}
+
+
+def test_the_stop_line_refuses_too():
+    world = ready()
+    world.bms.readings.stop = 1
+    assert names(world.bms.gate.standing(world.bms)) == {"STOP"}
+
+
+@pytest.mark.parametrize("permille, seconds", [(2001, 10), (0, 10), (-5, 10), (1000, 301), (1000, 0), (1000, -1)])
+def test_stronger_or_longer_than_the_profile(permille, seconds):
+    world = ready()
+    assert names(world.bms.gate.refuse_pulse(world.bms, permille, seconds)) == {"TOO_STRONG"}
+
+
+def test_more_charge_than_one_pulse_may_take():
+    world = ready(pulse_budget_ppm=37_000)
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PULSE_BUDGET"}
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 119)) == set()
+
+
+def test_hot_side_of_the_pulse_window():
+    world = ready()
+    world.bms.belief.max_cdegc = world.p.pulse_high_cdegc
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
+    world.bms.belief.max_cdegc += 1
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"WINDOW"}
+
+
+def test_predicted_voltage_takes_resistance_a_quarter_higher_and_each_cell():
+    world = ready(cell_count=3)
+    uv, drops = world.bms.readings.cell_uv, world.bms.tracker.drop_uv
+    for k in range(3):
+        uv[k], drops[k] = 3_700_000, 200_000
+    gate = world.bms.gate
+    assert gate.lowest_uv(world.bms, 1000) == 3_700_000 - 250_000
+    drops[2] = 400_000
+    assert gate.lowest_uv(world.bms, 2000) == 3_700_000 - 1_000_000
+    uv[1] = 2_900_000
+    assert gate.lowest_uv(world.bms, 1000) == 2_900_000 - 250_000
+    world.bms.tracker.permille = 100  # a charger lifts the voltage now
+    assert gate.lowest_uv(world.bms, 1000) == 2_900_000 - 275_000
+    drops[0] = 0
+    assert gate.lowest_uv(world.bms, 1000) == 0
+
+
+@pytest.mark.parametrize("permille, fine", [(1000, False), (900, True)])
+def test_a_rest_leaves_time_to_charge(permille, fine):
+    world = ready()
+    world.bms.readings.user_full_in_s = 21_600 + world.p.full_charge_s - (0 if fine else 1)
+    assert names(world.bms.gate.refuse_rest(world.bms, 21_600)) == (set() if fine else {"CALENDAR"})
+
+
+def test_a_rest_longer_than_the_profile_allows():
+    world = ready()
+    world.bms.readings.user_free_s = 200_000
+    assert names(world.bms.gate.refuse_rest(world.bms, world.p.rest_max_s + 1)) == {"CALENDAR"}
+
+
+def test_pulses_that_showed_no_benefit():
+    world = ready()
+    e = world.bms.estimates[0]
+    e.pulse_trials, e.pulse_factor_permille, e.pulse_factor_sigma_permille = 20, 40, 30
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"NO_BENEFIT"}
+    assert world.bms.gate.budgets(world.bms).pulse_allowed == 0
+    e.pulse_factor_sigma_permille = 31  # not sure enough
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
+    e.pulse_trials, e.pulse_factor_sigma_permille = 19, 0  # not often enough
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
+
+
+def test_the_lowest_bit_is_told():
+    assert lowest(0) == 0
+    assert [REASONS[lowest(BITS[name])] for name in ("TRIPPED", "STOP")] == [
+        "the independent cut-off has tripped",
+        "the operator said stop",
+    ]
+    assert lowest(BITS["STOP"] | BITS["CONSENT"] | BITS["DELIVERED"]) == lowest(BITS["STOP"])
+
+
+# -- a pulse, from order to end -------------------------------------------------------------------------------------
+
+
+def test_a_pulse_is_delivered_to_the_millisecond():
+    world = pulsing(seconds=37)
+    begun = world.board.ms
+    charge = world.bms.ledger.net_ppm()
+    world.run(60, until="IDLE")
+    assert world.board.ms - begun == 37_000 and world.reason == "the pulse was delivered"
+    assert world.outputs.pulse_count == world.outputs.pulse_ms == 0
+    spent = charge - world.bms.ledger.net_ppm()
+    assert spent == pytest.approx(37 * 310.3, rel=1e-2)
+    gate = world.bms.gate
+    assert gate.day_spent_ppm == gate.life_spent_ppm == pytest.approx(spent, abs=2)
+    assert gate.pulses == 1 and gate.last_pulse_s == pytest.approx(world.board.ms // 1000, abs=1)
+    main = world.bms.tracker._main
+    assert (main.pulse_permille, main.pulse_s) == (1000, 37)
+
+
+def test_while_it_runs_only_the_sink_conducts():
+    world = pulsing()
+    o = world.outputs
+    assert (o.charge_enable, o.discharge_enable, o.discharge_limit_count, o.charge_limit_count) == (0, 1, 0, 0)
+    assert o.pulse_count == world.p.one_c_count and o.pulse_ms == 120_000
+    world.tick(100, -o.pulse_count)
+    assert o.pulse_ms == 119_900 and o.next_tick_ms == 100
+
+
+def test_the_journal_knows_first():
+    """Whole charge spent, and a record written, before anything flows."""
+    world = ready()
+    order(world)
+    writes = world.store.writes
+    world.run(5, until="PULSE")
+    assert world.store.writes > writes
+    assert world.bms.gate.life_spent_ppm == 37_238
+    again = World(store=world.store, policy="none")
+    assert again.bms.gate.life_spent_ppm == 37_238 and again.bms.gate.pulses == 1
+    assert again.state == "IDLE" and again.bms.gate.asked == 0  # never resumed
+
+
+def test_no_record_no_pulse():
+    world = ready()
+    order(world)
+    world.store.broken = True
+    world.run(5, until="PULSE")
+    assert world.state == "PULSE" and world.outputs.pulse_count == 0
+    world.run(1)
+    assert world.state == "IDLE" and world.reason == "the journal is not sound"
+
+
+ABORTS = {  # what goes wrong during a pulse -> reason
+    "a limit or a warning is active, or was until a moment ago": lambda w: setattr(
+        w.bms.tracker, "jump_permille", 2100
+    ),
+    "a reading is missing, old or implausible": lambda w: setattr(w.bms.readings, "current_ok", 0),
+    "the operator said stop": lambda w: w.bms.stop(1),
+    "the user does not consent now": lambda w: setattr(w.bms.readings, "user_consent", 0),
+    "not armed, or the arm token has expired": lambda w: w.bms.disarm(),
+    "the voltage fell below what a pulse may reach": lambda w: w.bms.readings.cell_uv.__setitem__(0, 2_999_999),
+    "the temperature rose too much": lambda w: w.bms.readings.temp_cdegc.__setitem__(0, 2801),
+    "the pulse current was not what was asked": lambda w: setattr(w.bms.readings, "current_count", -100_000),
+}
+
+
+@pytest.mark.parametrize("reason", ABORTS)
+def test_live_abort(reason):
+    """Off in the very tick that sees it."""
+    world = pulsing()
+    world.run(2)
+    assert world.outputs.pulse_count
+    world.alter = lambda r: ABORTS[reason](world)
+    world.tick(100, -world.outputs.pulse_count)
+    assert world.state != "PULSE" and world.outputs.pulse_count == 0
+    assert world.reason == reason
+    assert world.bms.gate.life_spent_ppm < 2000  # only what flowed is spent
+
+
+def test_a_late_tick_ends_a_pulse():
+    for late, state in ((200, "PULSE"), (201, "IDLE")):
+        world = pulsing()
+        world.tick(world.outputs.next_tick_ms + late, -world.outputs.pulse_count)
+        assert world.state == state
+
+
+def test_a_hardware_trip_during_a_pulse():
+    world = pulsing()
+    world.alter = lambda r: setattr(r, "hardware_trip", 1)
+    world.tick(100, 0)
+    assert world.state == "FAULT" and world.reason == "the independent cut-off has tripped"
+    assert world.alarms() == ["hardware_trip"]
+
+
+def test_a_sink_that_draws_too_much():
+    world = pulsing()
+    world.alter = lambda r: setattr(r, "current_count", -round(1.16 * world.p.one_c_count))
+    for _ in range(3):
+        world.tick(100, -world.outputs.pulse_count)
+    assert "pulse_current" in world.alarms() and world.state == "FAULT"
+
+
+def test_a_pulse_waits_until_the_charger_lets_go_but_not_for_ever():
+    world = ready()
+    order(world)
+    world.tick(100, world.p.taper_count + 10)
+    assert world.state != "PULSE" and not world.bms.gate.pulse_due
+    world.tick(100, world.p.taper_count)
+    assert world.state == "PULSE"
+    world = ready()
+    order(world)
+    world.bms.readings.user_consent = 0
+    world.board.readings.user_consent = 0
+    world.run(5)
+    assert world.reason == "the user does not consent now"
+    world.run(60, -1000)
+    assert world.reason == "the time for it has passed" and world.bms.gate.asked == 0
+
+
+def test_cooling_down_ends():
+    world = ready()
+    gate, now_s = world.bms.gate, world.bms.clock.seconds
+    world.bms.clock.seconds = now_s + 2000
+    for ago, expected in ((1799, {"COOLDOWN"}), (1800, set())):
+        gate.last_pulse_s = now_s + 2000 - ago
+        assert names(gate.refuse_pulse(world.bms, 1000, 120)) == expected
+
+
+def test_after_a_pulse_it_cools_down_and_the_day_ends():
+    world = pulsing(seconds=300, permille=1000)
+    world.run(400, until="IDLE")
+    gate = world.bms.gate
+    order(world)
+    world.run(20)
+    assert world.reason == "cooling down since the last pulse"
+    gate.asked = 0
+    world.run(world.p.cooldown_s - 20)
+    assert gate.budgets(world.bms).pulse_allowed == 1
+    gate.day_spent_ppm = world.p.day_budget_ppm
+    assert gate.budgets(world.bms).pulse_allowed == 0
+    world.run(86_400)
+    assert gate.budgets(world.bms).pulse_allowed == 1 and gate.day_spent_ppm == 0
+
+
+@given(st.integers(0, 100_000), st.integers(0, 400_000), st.integers(0, 100_000_000))
+def test_budgets_never_offer_what_would_be_refused(pulse, day, life):
+    """The longest pulse offered at the greatest strength is granted."""
+    world = _QUIET
+    gate = world.bms.gate
+    gate.day_spent_ppm, gate.life_spent_ppm = day, life
+    world.p.pulse_budget_ppm = pulse
+    budgets = gate.budgets(world.bms)
+    if budgets.pulse_allowed:
+        refused = names(gate.refuse_pulse(world.bms, budgets.pulse_max_permille, budgets.pulse_max_s))
+        assert refused <= {"PREDICTED"}
+    else:
+        assert budgets.pulse_max_s == 0
+
+
+_QUIET = ready()
+
+
+# -- a rest ------------------------------------------------------------------------------------------------------
+
+
+def test_a_rest_lasts_as_long_as_asked():
+    world = resting(7200)
+    begun = world.board.ms
+    assert not (world.outputs.charge_enable or world.outputs.discharge_enable)
+    world.run(10_000, until="IDLE")
+    assert world.reason == "the rest was long enough" and world.board.ms - begun == 7_200_000
+    assert world.outputs.charge_enable and world.bms.gate.rests == 1
+
+
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (lambda r: setattr(r, "user_consent", 0), "the user does not consent now"),
+        (lambda r: setattr(r, "clock_known", 0), "the clock is unknown after a power loss"),
+        (lambda r: setattr(r, "user_free_s", 0), "the user needs the cell soon"),
+        (lambda r: setattr(r, "user_full_in_s", 18_000), "the user needs the cell soon"),
+        (lambda r: r.cell_uv.__setitem__(0, 2_699_000), "too little charge left for a rest"),
+        (lambda r: setattr(r, "stop", 1), "the operator said stop"),
+    ],
+)
+def test_what_ends_a_rest(spoil, reason):
+    world = resting()
+    world.run(600)
+    world.alter = spoil
+    world.tick(60_000, 0)
+    assert world.state == "IDLE" and world.reason == reason
+
+
+def test_a_rest_needs_margin_above_its_floor():
+    world = ready()
+    world.bms.scheduler.rest_s = 3600
+    world.bms.gate.asked = 2
+    world.bms.tracker.since_end_ppm = 0
+    world.alter = lambda r: r.cell_uv.__setitem__(0, world.p.rest_floor_uv + 49_999)
+    world.run(0.2)
+    assert world.state == "IDLE" and world.reason == "too little charge left for a rest"
+    world.alter = lambda r: r.cell_uv.__setitem__(0, world.p.rest_floor_uv + 50_000)
+    world.run(0.3, until="REST")
+    assert world.state == "REST"
+
+
+# -- what conducts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("veto", ["TRIPPED", "HARD", "LOCKED", "STOP"])
+def test_nothing_conducts_against_a_veto(state, veto):
+    """Whatever the state: precedence is not left to the state table alone."""
+    world = pulsing()
+    world.bms.machine.state = STATES.index(state)
+    SPOIL[veto](world)
+    world.bms.gate.apply(world.bms)
+    o = world.outputs
+    assert not any((o.charge_enable, o.discharge_enable, o.pulse_count, o.pulse_ms, o.charge_limit_count))
+    assert o.discharge_limit_count == o.balance_mask == 0
+    assert o.reason == lowest(BITS[veto])
+
+
+def test_vetoes_by_precedence():
+    world = ready()
+    for veto in ("STOP", "LOCKED", "HARD", "TRIPPED"):
+        SPOIL[veto](world)
+        world.bms.gate.apply(world.bms)
+        assert world.outputs.reason == lowest(BITS[veto])
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_permits_of_a_state(state):
+    world = ready()
+    world.bms.machine.state = STATES.index(state)
+    world.bms.gate.pulse_permille, world.bms.gate.pulse_ms = 1000, 10_000
+    world.bms.gate.apply(world.bms)
+    o = world.outputs
+    permit = gate_module.PERMITS[STATES.index(state)]
+    assert (o.charge_enable, o.discharge_enable) == (permit & 1, permit >> 1 & 1)
+    assert bool(o.pulse_count) == bool(o.pulse_ms) == (state == "PULSE")
+    assert bool(o.charge_limit_count) == bool(o.charge_enable)
+    assert bool(o.discharge_limit_count) == (state in ("IDLE", "CHARGE", "DISCHARGE", "SOFT_LIMIT", "STORAGE"))
+
+
+def test_full_and_empty_close_their_switch():
+    world = ready()
+    world.bms.tracker.full = 1
+    world.bms.gate.apply(world.bms)
+    assert (world.outputs.charge_enable, world.outputs.discharge_enable) == (0, 1)
+    world.bms.tracker.full, world.bms.tracker.empty = 0, 1
+    world.bms.gate.apply(world.bms)
+    assert (world.outputs.charge_enable, world.outputs.discharge_enable) == (1, 0)
+
+
+def test_stop_is_at_once_and_over_when_released():
+    world = ready()
+    world.run(60, -300)
+    world.bms.stop(1)
+    world.tick(100, world.flows(-300))
+    assert not world.outputs.discharge_enable and world.reason == "the operator said stop"
+    world.run(10, -300)
+    assert world.state == "IDLE"
+    world.bms.stop(0)
+    world.tick(100, 0)
+    assert world.outputs.discharge_enable
+
+
+# -- how long a tick may be ------------------------------------------------------------------------------------------
+
+UV = st.integers(2_000_000, 4_400_000)
+
+
+@given(UV, st.integers(-2600, 700), st.sampled_from(["IDLE", "CHARGE", "DISCHARGE", "STORAGE", "SOFT_LIMIT"]))
+def test_no_limit_is_passed_between_two_ticks(uv, permille, state):
+    """At the steepest slopes assumed, from this tick to the next; or 100 ms, where it is closer than that."""
+    world = _QUIET
+    bms, p = world.bms, world.p
+    bms.belief.min_uv = bms.belief.max_uv = uv
+    bms.belief.count = permille * p.one_c_count // 1000
+    bms.tracker.permille = abs(permille)
+    bms.machine.state = STATES.index(state)
+    bms.moved = 0
+    bms.gate.apply(bms)
+    bms.gate.apply(bms)  # the second time no switch has just changed
+    wait = world.outputs.next_tick_ms
+    assert 100 <= wait <= 60_000
+    if wait == 100:
+        return
+    ppm = wait / 3600  # at 1C, times permille/1000
+    if permille < 0:
+        assert uv - 200 * ppm * -permille / 1000 * 1000 >= p.min_uv - 1e-6
+    if permille > 0:
+        assert uv + 20 * ppm * permille <= p.soft_max_uv + 1e-6
+    assert uv - 100 * ppm * p.discharge_max_permille >= p.hard_min_uv - 1e-6
+    assert uv + 20 * ppm * p.charge_max_permille <= p.hard_max_uv + 1e-6
+
+
+def test_short_ticks_where_something_happens():
+    world = ready()
+    bms = world.bms
+    world.run(300)
+    assert world.outputs.next_tick_ms > 10_000
+    for part, name, value, wait in (
+        (bms, "moved", 1, 100),
+        (bms.protection, "pending", 1, 100),
+        (bms.tracker, "ended", 1, 100),
+        (bms.clock, "still", 1, 100),
+        (bms.protection, "recovering", 1, 1000),
+        (bms.ledger, "doubt", 1, 1000),
+        (bms.gate, "asked", 1, 1000),
+        (bms.protection, "active", 1 << 27, 10_000),
+    ):
+        setattr(part, name, value)
+        bms.gate.apply(bms)
+        assert world.outputs.next_tick_ms == wait
+        setattr(part, name, 0)
+        bms.gate.apply(bms)
+        assert world.outputs.next_tick_ms > 10_000
