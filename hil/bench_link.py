@@ -19,7 +19,8 @@ from relith.profile import Profile
 from relith.readings import Readings
 
 from hil import fuzz, image
-from hil.codec import COMMANDS, MOST, Decoder, encode
+from hil.catalogue import COMMANDS
+from hil.codec import MOST, Decoder, encode
 from hil.virtual.processor import Processor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,7 @@ PROFILE = image.PROFILES / "liu21_nmc532.json"
 CHUNK = 100_000  # bytes between two savings
 PARTS = {"random": 2_000_000, "damaged": 6_000_000, "guided": 2_000_000}
 MODULES = ("link", "frames", "catalogue", "commands", "log")
-ASK = {"command": COMMANDS["stop"][0], "a": 0, "b": 0}
+ASK = {"command": COMMANDS["stop"].code, "a": 0, "b": 0}
 
 
 class _Store:

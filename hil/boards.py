@@ -241,13 +241,14 @@ class HostBoard(Board):
     can = frozenset({"truth", "sensors", "switches", "power", "flash", "link", "fast"})
 
     def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
+        from boards.inject import Injector
         from relith.bms import Bms
 
         self.store = _Store(slots)
         stream = _Loop(self._listen)
         self.bms = Bms(self.profile, self.store, stream.board)
         self.bms.gate.cutoff_present = 1
-        self.bms.link.readings = Readings(self.profile.cell_count)  # as a rig build: commands come between ticks
+        self.bms.link.injector = Injector(self.bms.readings)  # as a rig build: commands come between ticks
         self.bms.link.rig = 1
         self._stream = stream
         return stream

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from cantools.database import load_string
 from cantools.database.can import Database, Message, Signal
 from cantools.database.conversion import LinearConversion
-from relith import catalogue
 
+from hil.catalogue import TO_HOST
 from hil.codec import Client
 from hil.codec import Message as Telemetry
-from hil.messages import MESSAGES, ROOT, meanings, unit
+from hil.messages import ROOT, meanings, said, unit
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 
@@ -34,7 +34,7 @@ ASCII = str.maketrans({"µ": "u", "°": "deg", "‰": "permille", "σ": "sigma",
 def _plan() -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(CAN message, link message, its fields as (name, kind)) in the order of their ids."""
     plan = []
-    entries = {name: (names, kinds) for name, names, kinds in catalogue.TO_HOST}
+    entries = {name: (names, kinds) for name, names, kinds in TO_HOST.values()}
     for name in TELEMETRY:
         names, kinds = entries[name]
         fields = [(field, chr(kind)) for field, kind in zip(names, kinds, strict=True)]
@@ -72,7 +72,7 @@ def database() -> Database:
                 )
             )
             at += BITS[kind]
-        messages.append(Message(FIRST_ID + number, name, (at + 7) // 8, signals, comment=MESSAGES[link_name]))
+        messages.append(Message(FIRST_ID + number, name, (at + 7) // 8, signals, comment=said("TO_HOST")[link_name]))
     return Database(messages)
 
 

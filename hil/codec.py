@@ -10,7 +10,6 @@ import hashlib
 import struct
 import time
 import zlib
-from binascii import crc_hqx
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +18,7 @@ from cobs import cobs
 from relith import VERSION, catalogue
 from relith.reasons import REASONS
 
+from hil.catalogue import AREAS, COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST
 from host_sim.errors import InputError
 
 MOST = 2**30 - 1  # greatest magnitude of an i
@@ -26,29 +26,6 @@ LONGEST = 254  # bytes of an encoded frame
 CHUNK = 128  # bytes of an upload in one frame
 FORMATS = {ord("B"): "<B", ord("H"): "<H", ord("i"): "<i"}
 BIT, LIST, REST = ord("?"), ord("["), ord("*")
-
-# why a frame was refused; the place is the number on the wire, the name that of the constant in relith/link.py
-REFUSALS = (
-    ("ACCEPTED", "accepted"),
-    ("MALFORMED", "the frame arrived damaged"),
-    ("UNKNOWN", "the board does not know this message"),
-    ("SESSION", "the frame belongs to an earlier session; the board has restarted"),
-    ("REPLAYED", "the frame was taken before"),
-    ("MISPLACED", "a frame before this one is missing"),
-    ("FIELD", "a field is missing or out of its range"),
-    ("CHALLENGE", "this command is dangerous and must answer a challenge"),
-    ("ANSWER", "the answer to the challenge is wrong or late"),
-    ("RIG", "this board is no rig build and takes no injected readings"),
-    ("ORDER", "the upload was not begun, or is not complete"),
-    ("CHECKSUM", "the upload does not match its checksum"),
-    ("MEMORY", "the board has no room for the upload"),
-    ("NOTHING", "there is nothing to download there"),
-    ("CONTROLLER", "the controller refuses it"),
-)
-REFUSAL = {name: code for code, (name, _) in enumerate(REFUSALS)}
-TO_BOARD = {name: (code, names, kinds) for code, (name, names, kinds) in enumerate(catalogue.TO_BOARD)}
-TO_HOST = {16 + place: entry for place, entry in enumerate(catalogue.TO_HOST)}
-COMMANDS = {entry[0]: (code, *entry[1:]) for code, entry in enumerate(catalogue.COMMANDS)}
 
 
 class LinkError(InputError):
@@ -74,12 +51,6 @@ class Message:
 
     def __getitem__(self, name: str):
         return self.values[name]
-
-
-def fingerprint() -> int:
-    """CRC-16 over the catalogue's tables; both sides carry it, so that a board with other messages is recognised."""
-    tables = (catalogue.TO_BOARD, catalogue.TO_HOST, catalogue.COMMANDS, catalogue.AREAS)
-    return crc_hqx(repr(tables).encode(), 0xFFFF)
 
 
 def pack_fields(names: Iterable[str], kinds: bytes, source) -> bytes:
@@ -218,13 +189,13 @@ class Client:
         """Have a command of the catalogue carried out; one that is dangerous answers a challenge with `key`."""
         if name not in COMMANDS:
             raise InputError(f"link: no command {name!r}; there are {', '.join(COMMANDS)}")
-        code, dangerous = COMMANDS[name][:2]
-        fields = {"command": code, "a": a, "b": b}
-        if not dangerous:
+        asked = COMMANDS[name]
+        fields = {"command": asked.code, "a": a, "b": b}
+        if not asked.dangerous:
             self._exchange("command", fields, "done")
             return
         nonce = self._exchange("challenge", {}, "nonce")["nonce"]
-        self._exchange("answer", fields | {"answer": answer(self.key, nonce, code, a, b)}, "done")
+        self._exchange("answer", fields | {"answer": answer(self.key, nonce, asked.code, a, b)}, "done")
 
     def upload_profile(self, profile: bytes) -> None:
         """Send a profile in two phases: it arrives whole, then it is put in force; on Refused the old one runs on."""
@@ -239,13 +210,13 @@ class Client:
             raise Refused(self.download("refusal").decode(errors="replace"), error.refusal, error.reason) from None
 
     def download(self, area: str) -> bytes:
-        """A record of the board, by its name in `catalogue.AREAS`; empty when there is none."""
-        if area not in catalogue.AREAS:
-            raise InputError(f"link: no area {area!r} to download; there are {', '.join(catalogue.AREAS)}")
+        """A record of the board, by its name in `AREAS`; empty when there is none."""
+        if area not in AREAS:
+            raise InputError(f"link: no area {area!r} to download; there are {', '.join(AREAS)}")
         data = b""
         while True:
             try:
-                piece = self._exchange("read", {"area": catalogue.AREAS.index(area), "offset": len(data)}, "data")
+                piece = self._exchange("read", {"area": AREAS.index(area), "offset": len(data)}, "data")
             except Refused as error:
                 if error.refusal == "NOTHING" and not data:
                     return b""
@@ -335,12 +306,13 @@ class Client:
         """The refusal in `message` as one sentence that names field, value and range."""
         refusal, sentence = REFUSALS[message["refusal"]]
         names, place = TO_BOARD[name][1], message["field"]
-        if name in ("command", "answer") and source["command"] < len(catalogue.COMMANDS):
-            entry = catalogue.COMMANDS[source["command"]]
+        known = list(COMMANDS.items())
+        if name in ("command", "answer") and source["command"] < len(known):
+            what, asked = known[source["command"]]
             if refusal == "FIELD" and place in (2, 3):
-                what, low, high = entry[3 * place - 4 : 3 * place - 1]
-                sentence = f"{what or names[place - 1]} is {source[names[place - 1]]}, allowed {low} to {high}"
-            name = entry[0]
+                number, (low, high) = (asked.a, asked.a_range) if place == 2 else (asked.b, asked.b_range)
+                sentence = f"{number or names[place - 1]} is {source[names[place - 1]]}, allowed {low} to {high}"
+            name = what
         elif refusal == "FIELD":
             sentence += f" ({names[place - 1] if 0 < place <= len(names) else 'length'})"
         if refusal == "CONTROLLER" and message["reason"] < len(REASONS):

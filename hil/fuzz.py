@@ -16,16 +16,18 @@ import time
 import zlib
 from pathlib import Path
 
+from boards.inject import Injector
 from relith import catalogue, commands, frames, link, log
 from relith.inventory import Estimate
 from relith.readings import Outputs, Readings
 
-from hil.codec import MOST, REFUSAL, Decoder, answer, frame
+from hil.catalogue import COMMANDS, REFUSAL
+from hil.codec import MOST, Decoder, answer, frame
 from host_sim.cli import Parser
 
 KEY = b"fuzz"
 WATCHED = tuple(str(Path(module.__file__)) for module in (link, frames, log, commands, catalogue))
-ASKED = [struct.pack("<Bii", code, row[3], row[6]) for code, row in enumerate(catalogue.COMMANDS)]
+ASKED = [struct.pack("<Bii", code, row[1], row[3]) for code, row in enumerate(catalogue.COMMANDS)]
 SEEDS = (
     *(bytes([1, 10, 1]) + fields for fields in ASKED),  # every command, plain
     *(bytes([3, 9]) + fields for fields in ASKED),  # and with its challenge answered
@@ -76,7 +78,7 @@ class Target:
         self.log = log.Log()
         self.link = link.Link(self)
         if rig:
-            self.link.readings = self.readings
+            self.link.injector = Injector(self.readings)
         self.arriving: list[bytes] = []
         self.left = bytearray()
         self.decoder = Decoder()
@@ -94,7 +96,8 @@ class Target:
 
     # ---- the controller
     def command(self, code: int, a: int, b: int) -> int:
-        name, dangerous, _, a_low, a_high, _, b_low, b_high = catalogue.COMMANDS[code]
+        dangerous, a_low, a_high, b_low, b_high = catalogue.COMMANDS[code]
+        name = list(COMMANDS)[code]
         if not (a_low <= a <= a_high and b_low <= b <= b_high):
             raise Violation(f"{name} reached the controller with {a}, {b}")
         if dangerous and (code, a, b) != self._granted:
@@ -118,7 +121,7 @@ class Target:
         taken = self.link.expected
         self.readings.now_ms = (self.readings.now_ms + 97) & MOST
         self.news = self.log.watch(self.outputs, 0)
-        if self.link.readings is None:
+        if self.link.injector is None:
             self.link.poll(self)
             self.link.send(self)
         elif self.link.inject(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from relith import catalogue
 
-from hil.codec import REFUSALS
+from hil.catalogue import COMMANDS, REFUSALS, ROWS, TO_BOARD, TO_HOST
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 
@@ -19,24 +19,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/messages.md"
 SOURCES = ("firmware/relith/readings.py", "firmware/relith/inventory.py")
 
-MESSAGES = {
-    "hello": "Opens a conversation; taken whatever its session and sequence number are.",
-    "command": "Has a command carried out that is not dangerous.",
-    "challenge": "Asks for a nonce, which the very next frame must answer.",
-    "answer": "Has any command carried out; `answer` is 30 bits of SHA-256 over link key, nonce, command, a and b.",
-    "begin": "Announces a profile: the first of the two phases of an upload.",
-    "chunk": "The next bytes of that profile. The command `commit_profile` ends the upload.",
-    "read": "Asks for a share of a record, by its number in the list of records below.",
-    "inject": "The readings of one tick. Only a rig build takes them, and it has no switch to enable.",
-    "welcome": "Answers `hello`: who the board is, and which sequence number it expects next.",
-    "done": "A frame was taken: with `refusal` 0 what it asked is done, else that says why it is not.",
-    "refused": "A frame was not taken; and what became of the last one that was, in case its reply was lost.",
-    "nonce": "Answers `challenge`.",
-    "data": "Answers `read`: up to 64 bytes from `offset` on.",
-    "readings": "What the board measured; every second.",
-    "outputs": "What the tick decided; every second, when state, decision, reason or alarms change, after `inject`.",
-    "estimate": "Where one cell's lithium is; every second, the cells in turn.",
-}
 FIELDS = {
     "command": "place in the list of commands below",
     "a": "the command's first number",
@@ -81,30 +63,6 @@ FIELDS = {
     "isolated_ppm": "metal without contact",
     "sei_ppm": "bound in the SEI",
 }
-COMMANDS = {
-    "stop": "Everything off, at once; outranks the scheduler until `resume`.",
-    "resume": "Takes `stop` back.",
-    "clear_latch": "Forgets the latches of faults that are gone.",
-    "arm": "Consent to interventions for so many days; the profile bounds them.",
-    "disarm": "Takes that consent back.",
-    "consent": "1: interventions are welcome now; 0: they are not; -1: the board's own line decides.",
-    "calendar": "The user does not need the cell for `free_s`, and needs it full in `full_in_s` (-1: no deadline).",
-    "calibrate": "What the current monitor reads at no current, 1/1000 count, and its gain error; dated.",
-    "commission": "A new cell of this profile is in: what the profile says of it is believed from here on.",
-    "storage": "1: rest in the storage state as soon as there is no current.",
-    "set_clock": "Wall-clock time: days since 1970-01-01 and second of the day, UTC. Known until the power goes.",
-    "reboot": "Everything off, then a restart.",
-    "commit_profile": "Checks the uploaded profile whole and keeps it for the next start; until then the old one runs.",
-}
-RECORDS = {
-    "journal_0": "journal, first slot",
-    "journal_1": "journal, second slot",
-    "black_box": "the last events before a latch",
-    "log": "32-bit numbers: seconds since commissioning, day and second of the clock (-1: not set); then three for "
-    "each of up to 32 events (relith/log.py)",
-    "profile": "the profile that was uploaded last, in force from the next start",
-    "refusal": "the sentence that says why the last profile was refused",
-}
 RULES = """
 The board takes a frame only when it is whole, known, of this boot's session and the next in sequence. Any other is
 counted and answered by one `refused`. What a frame asked for is answered by `done`, `nonce` or `data`; injected
@@ -139,21 +97,25 @@ def unit(name: str) -> str:
     return UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
 
 
+def said(rows: str) -> dict[str, str]:
+    """Name -> meaning, from the comments of one of the catalogue's tables."""
+    return {name: meaning for name, _, meaning in ROWS[rows]}
+
+
 def meanings() -> dict[str, str]:
     """Field -> what it means. Raises KeyError for a field nobody explains."""
-    said: dict[str, str] = {}
+    known: dict[str, str] = {}
     for source in SOURCES:
         for line in (ROOT / source).read_text(encoding="utf-8").splitlines():
             if match := re.match(r"\s+self\.(\w+) = .*?\S  # (.+)", line):
-                said.setdefault(match[1], match[2])
-    said |= FIELDS
-    names = {name for _, names, _ in (*catalogue.TO_BOARD, *catalogue.TO_HOST) for name in names}
-    for name in names - said.keys():
-        stem = name.removesuffix("_ppm").removesuffix("_sigma")
+                known.setdefault(match[1], match[2])
+    known |= FIELDS
+    names = {name for _, names, _ in (*TO_BOARD.values(), *TO_HOST.values()) for name in names}
+    for name in names - known.keys():
         if not name.endswith("_sigma_ppm"):
             raise KeyError(f"nobody says what {name} means")
-        said[name] = f"1 σ of {stem}_ppm"
-    return {name: said[name] for name in names}
+        known[name] = f"1 σ of {name.removesuffix('_sigma_ppm')}_ppm"
+    return {name: known[name] for name in names}
 
 
 def table(head: str, rows: list[tuple]) -> list[str]:
@@ -172,30 +134,33 @@ def page() -> str:
         "",
         "Made from `firmware/relith/catalogue.py` by `python -m hil.messages`; do not edit.",
         "",
-        *[line.strip() for line in (catalogue.__doc__ or "").strip().split("\n")[2:]],
+        *[line.strip() for line in (catalogue.__doc__ or "").split("\n\n")[1].split("\n")],
         "",
         "## What is taken, what is refused",
         *RULES.strip().split("\n"),
         "",
     ]
-    for title, first, messages in (("To the board", 0, catalogue.TO_BOARD), ("From the board", 16, catalogue.TO_HOST)):
+    to_board = [(code, name, names, kinds) for name, (code, names, kinds) in TO_BOARD.items()]
+    to_host = [(code, name, names, kinds) for code, (name, names, kinds) in TO_HOST.items()]
+    for title, rows, messages in (("To the board", "TO_BOARD", to_board), ("From the board", "TO_HOST", to_host)):
         lines += [f"## {title}", ""]
-        for code, (name, names, kinds) in enumerate(messages, first):
-            lines += [f"### {code} `{name}`", MESSAGES[name], ""]
-            if names == catalogue.TO_HOST[5][1] and name == "inject":
+        for code, name, names, kinds in messages:
+            lines += [f"### {code} `{name}`", said(rows)[name], ""]
+            if name == "inject":
                 lines += ["Its fields are those of `readings`.", ""]
             elif names:
-                rows = [(f"`{n}`", KINDS[chr(k)], unit(n), text[n]) for n, k in zip(names, kinds, strict=True)]
-                lines += table("field | kind | unit | meaning", rows)
+                fields = [(f"`{n}`", KINDS[chr(k)], unit(n), text[n]) for n, k in zip(names, kinds, strict=True)]
+                lines += table("field | kind | unit | meaning", fields)
     commands = []
-    for code, (name, dangerous, *both) in enumerate(catalogue.COMMANDS):
+    for name, c in COMMANDS.items():
         numbers = [
             f"{n}: `{what}`, {low} … {high}"
-            for n, (what, low, high) in zip("ab", (both[:3], both[3:]), strict=True)
+            for n, what, (low, high) in (("a", c.a, c.a_range), ("b", c.b, c.b_range))
             if what
         ]
-        commands.append((code, f"`{name}`", "yes" if dangerous else "", "; ".join(numbers), COMMANDS[name]))
-    records = [(area, f"`{name}`", RECORDS[name]) for area, name in enumerate(catalogue.AREAS)]
+        what = said("COMMANDS")[name]
+        commands.append((c.code, f"`{name}`", "yes" if c.dangerous else "", "; ".join(numbers), what))
+    records = [(area, f"`{name}`", meaning) for area, (name, _, meaning) in enumerate(ROWS["AREAS"])]
     lines += ["## Commands", "", *table("code | command | dangerous | numbers | what it does", commands)]
     lines += ["## Refusals", "", *table("code | meaning", [(code, what) for code, (_, what) in enumerate(REFUSALS)])]
     lines += ["## Records", "", *table("area | record | what it is", records)]

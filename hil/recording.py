@@ -18,6 +18,7 @@ from relith import catalogue
 from relith.readings import Outputs, Readings
 
 from hil.boards import Board
+from hil.catalogue import TO_HOST
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 from host_sim.version import version
@@ -25,12 +26,8 @@ from host_sim.version import version
 FORMAT = 1
 
 
-def _fields(table: Any, name: str) -> tuple[str, ...]:
-    return next(tuple(entry[1]) for entry in table if entry[0] == name)
-
-
-INPUTS = _fields(catalogue.TO_BOARD, "inject")
-OUTPUTS = _fields(catalogue.TO_HOST, "outputs")
+INPUTS = catalogue.READINGS
+OUTPUTS = next(names for name, names, _ in TO_HOST.values() if name == "outputs")
 
 
 class Tape:

@@ -52,7 +52,9 @@ class Board:
         self.bms = controller or Controller()
         self.link = Link(self)
         if rig:
-            self.link.readings = self.bms.readings
+            from boards.inject import Injector
+
+            self.link.injector = Injector(self.bms.readings)
         self.arriving = []
         self.left = bytearray()
 
@@ -87,7 +89,7 @@ class HostPort:
 
     def read(self):
         board = self.board
-        if board.link.readings is None:
+        if board.link.injector is None:
             board.tick()
         elif board.link.inject(board.bms):
             board.link.send(board.bms)

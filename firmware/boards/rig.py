@@ -6,6 +6,7 @@ Not a board of its own: rig_pico, rig_esp32, rig_virtual name the UART and the w
 import time
 
 from boards.base import Files, Stream, watchdog_of
+from boards.inject import Injector
 
 
 class Rig:
@@ -27,7 +28,7 @@ class Rig:
     def attach(self, bms):
         """From here on the controller's readings are what the link brings."""
         bms.gate.cutoff_present = 1
-        bms.link.readings = bms.readings
+        bms.link.injector = Injector(bms.readings)
         bms.link.rig = 1
         self._link = bms.link
         self._bms = bms

@@ -16,7 +16,7 @@ from struct import pack, unpack
 
 from relith import VERSION, const
 from relith.catalogue import COMMANDS, CRC16, TO_BOARD, TO_HOST
-from relith.frames import LONGEST, MOST, SHARE, close, is_sound, pack_fields, room, unpack_fields
+from relith.frames import LONGEST, MOST, close, is_sound, pack_fields, unpack_fields
 
 # why a frame, or what it asked for, was refused
 _ACCEPTED = const(0)
@@ -54,6 +54,7 @@ _ESTIMATE = const(7)
 _COMMIT = const(12)
 
 _AT_ONCE = const(256)  # bytes looked at in one tick
+_SHARE = const(64)  # bytes of a download in one frame
 _MOST_UPLOAD = const(8192)
 _TELEMETRY_MS = const(1000)
 
@@ -69,16 +70,15 @@ class Link:
 
     def __init__(self, stream):
         self.stream = stream
-        self.readings = None  # a rig build's board puts its Readings here, for `inject` to fill
+        self.injector = None  # a rig build's board puts one here (boards/inject.py)
         self.rig = 0
         self.session = -1  # none yet
         self.expected = 0  # sequence number of the next frame to take
         self.counts = array("i", [0] * 6)  # stream errors; frames refused as malformed, unknown, of another session, …
         # what the last frame that was taken was, and got; why the last one that was not was not
         self.message = self.refusal = self.field = self.reason = self.cause = 0
-        self.profile_crc30 = self.current_lsb_na = self.nominal_capacity_uah = self.cells = self.boots = self.nonce = (
-            self.area
-        ) = self.offset = self.total = 0
+        self.profile_crc30 = self.current_lsb_na = self.nominal_capacity_uah = self.cells = self.boots = 0
+        self.nonce = self.area = self.offset = self.total = 0
         self.data = None  # what is being downloaded
         self._rx = bytearray(LONGEST + 4)
         self._n = 0  # bytes of a frame in it; more than LONGEST: too long
@@ -88,7 +88,7 @@ class Link:
         self._values = array("i", [0] * 4)  # they, as far as they are numbers
         self._damaged = 0  # a malformed frame is to be reported
         self._reply = -1  # place in TO_HOST of the reply to send
-        self._tx = [None] * len(TO_HOST)  # one buffer for each message
+        self._tx = []  # one buffer for each message
         self._sequence = 0
         self._open = 0  # 1: `nonce` waits for its answer
         self._asked = 0  # nonces given out in this session
@@ -101,7 +101,7 @@ class Link:
     # ---- in
     def poll(self, bms):
         """At the start of a tick: take at most one sound frame; what came behind it waits for the next tick."""
-        if self.stream is not None and self.readings is None:
+        if self.stream is not None and self.injector is None:
             self._receive(bms)
 
     def inject(self, bms):
@@ -149,10 +149,14 @@ class Link:
         self.profile_crc30 = profile.crc30
         self.current_lsb_na = profile.current_lsb_na
         self.nominal_capacity_uah = profile.nominal_capacity_uah
-        self.rig = 0 if self.readings is None else 1
+        self.rig = 0 if self.injector is None else 1
+        scratch = bytearray(LONGEST + 8)
+        self.data = scratch[:_SHARE]
         for place in range(len(TO_HOST)):  # now, while there is memory
-            source = bms.readings if place == _READINGS else self
-            self._tx[place] = bytearray(room(TO_HOST[place][1], TO_HOST[place][2], source))
+            source = self if place < _READINGS else (bms.readings, bms.outputs, bms.estimates[0])[place - _READINGS]
+            end = pack_fields(scratch, TO_HOST[place][0], TO_HOST[place][1], source)
+            self._tx.append(bytearray(end + 5))
+        self.data = b""
 
     def _count(self, cause):
         self.counts[cause] = (self.counts[cause] + 1) & MOST
@@ -196,20 +200,13 @@ class Link:
 
     def _act(self, bms, message):
         """Do what a sound frame asks. Returns why not, 0 when done."""
-        readings = self.readings if message == _INJECT else None
-        if message == _INJECT and readings is None:
-            return _RIG
-        names = TO_BOARD[message][1]
-        kinds = TO_BOARD[message][2]
+        if message == _INJECT:
+            return self._inject()
         values = self._values
-        self.field = unpack_fields(self._rx, self._end, names, kinds, values, readings, False)
+        self.field = unpack_fields(self._rx, self._end, TO_BOARD[message], values)
         if self.field:
             return _FIELD
-        if message == _INJECT:
-            unpack_fields(self._rx, self._end, names, kinds, values, readings, True)
-            self._fresh = 1
-            self._reply = -1  # the outputs of the tick are the reply
-        elif message == _ASK:
+        if message == _ASK:
             self._asked = (self._asked + 1) & 0x3FFF
             self.nonce = self.session << 14 | self._asked
             self._open = 1
@@ -224,23 +221,33 @@ class Link:
             return self._command(bms, message == _ANSWERED)
         return _ACCEPTED
 
+    def _inject(self):
+        if self.injector is None:
+            return _RIG
+        self.field = self.injector.take(self._rx, self._end)
+        if self.field:
+            return _FIELD
+        self._fresh = 1
+        self._reply = -1  # the outputs of the tick are the reply
+        return _ACCEPTED
+
     def _command(self, bms, answered):
         number, a, b = self._values[0], self._values[1], self._values[2]
         if number >= len(COMMANDS):
             self.field = 1
             return _FIELD
         row = COMMANDS[number]
-        if not row[3] <= a <= row[4]:
+        if not row[1] <= a <= row[2]:
             self.field = 2
             return _FIELD
-        if not row[6] <= b <= row[7]:
+        if not row[3] <= b <= row[4]:
             self.field = 3
             return _FIELD
         if answered:
             right = sha256(bms.profile.link_key + pack("<iBii", self.nonce, number, a, b)).digest()
             if not self._open or self._values[3] != unpack("<I", right[:4])[0] & MOST:
                 return _ANSWER
-        elif row[1]:
+        elif row[0]:
             return _CHALLENGE
         if number == _COMMIT:
             return self._commit(bms)
@@ -285,7 +292,7 @@ class Link:
         self.total = 0 if record is None else len(record)
         if not 0 <= offset < self.total:
             return _NOTHING
-        self.data = record[offset : offset + SHARE]
+        self.data = record[offset : offset + _SHARE]
         self.area = area
         self.offset = offset
         self._reply = _DATA
@@ -321,10 +328,9 @@ class Link:
 
     def _emit(self, place, source):
         """Pack a message from the attributes of `source`, close the frame, write it."""
-        names = TO_HOST[place][1]
-        kinds = TO_HOST[place][2]
+        row = TO_HOST[place]
         buffer = self._tx[place]
-        close(buffer, 16 + place, self.session, self._sequence, pack_fields(buffer, names, kinds, source))
+        close(buffer, 16 + place, self.session, self._sequence, pack_fields(buffer, row[0], row[1], source))
         self._sequence = (self._sequence + 1) & 0xFFFF
         try:
             self.stream.write(buffer)

@@ -6,16 +6,17 @@ import zlib
 from pathlib import Path
 
 import pytest
-from relith import catalogue, commands, states
+from relith import commands, states
 from relith.bms import Bms
 from relith.profile import Profile
 from relith.readings import Readings
 
+from hil.catalogue import AREAS, COMMANDS
 from hil.codec import MOST, Client, Refused
 from host_sim.loop import MemoryStore
 
 TEXT = (Path(__file__).parents[2] / "firmware/profiles/liu21_nmc532.json").read_bytes()
-CODE = {name: code for code, (name, *_) in enumerate(catalogue.COMMANDS)}
+CODE = {name: command.code for name, command in COMMANDS.items()}
 
 
 class Board:
@@ -70,7 +71,7 @@ def test_the_constants_are_places_in_the_tables():
         if name != "commit_profile":  # the link does that with what was uploaded
             assert commands.__dict__[f"_{name.upper()}"] == code
     for name in ("BLACK_BOX", "LOG", "PROFILE", "REFUSAL"):
-        assert commands.__dict__[f"_{name}"] == catalogue.AREAS.index(name.lower())
+        assert commands.__dict__[f"_{name}"] == AREAS.index(name.lower())
 
 
 def test_stop_and_resume(board):

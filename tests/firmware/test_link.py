@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from relith import VERSION, catalogue, frames
 from relith.readings import Outputs, Readings
 
-from hil.codec import MOST, REFUSAL, REFUSALS, TO_BOARD, Decoder, answer, encode, fingerprint, frame
+from hil.catalogue import COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST, fingerprint
+from hil.codec import MOST, Decoder, answer, encode, frame
 from hil.fuzz import damaged
 from tests.link_stub import Board, Controller
 
-COMMAND = {name: code for code, (name, *_) in enumerate(catalogue.COMMANDS)}
+COMMAND = {name: command.code for name, command in COMMANDS.items()}
 SMALL = st.integers(-MOST, MOST)
 KEY = b"key"
 
@@ -66,12 +67,12 @@ def host():
 
 # ---- one table, and everything agrees with it
 def test_constants_are_places_in_the_tables():
-    places = {name: code for code, (name, *_) in enumerate(catalogue.TO_BOARD)}
+    places = {name: code for name, (code, _, _) in TO_BOARD.items()}
     assert [
         link_module.__dict__[f"_{name}"] for name in ("HELLO", "ASK", "ANSWERED", "BEGIN", "CHUNK", "READ", "INJECT")
     ] == [places[name] for name in ("hello", "challenge", "answer", "begin", "chunk", "read", "inject")]
-    for code, (name, *_) in enumerate(catalogue.TO_HOST):
-        assert link_module.__dict__[f"_{name.upper()}"] == code
+    for code, (name, *_) in TO_HOST.items():
+        assert link_module.__dict__[f"_{name.upper()}"] == code - 16
     assert COMMAND["commit_profile"] == link_module._COMMIT
     for code, (name, _) in enumerate(REFUSALS):
         assert link_module.__dict__[f"_{name}"] == code
@@ -82,30 +83,38 @@ def test_fingerprint_is_current():
 
 
 def test_the_dangerous_commands():
-    assert {name for name, dangerous, *_ in catalogue.COMMANDS if dangerous} == {
+    assert {name for name, command in COMMANDS.items() if command.dangerous} == {
         "clear_latch", "arm", "calibrate", "commission", "reboot", "commit_profile",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name, names, kinds", [*catalogue.TO_BOARD, *catalogue.TO_HOST])
+MESSAGES = [(n, *entry[1:]) for n, entry in TO_BOARD.items()] + [*TO_HOST.values()]
+
+
+@pytest.mark.parametrize("name, names, kinds", MESSAGES)
 def test_every_message_fits_a_frame_for_16_cells(name, names, kinds):
-    assert len(names) == len(kinds) == len(set(names))
+    assert len(names) == len(kinds) == len(set(names)), name
     assert b"?" not in kinds.rstrip(b"?"), "bits stand last"
-    source = Readings(16, 8)
-    for field, kind in zip(names, kinds, strict=True):
-        if kind == ord("[") and not hasattr(source, field):
-            setattr(source, field, [0] * 6)
-    assert frames.room(names, kinds, source) - 2 <= frames.LONGEST
+    sizes = {"B": 1, "H": 2, "i": 4, "?": 1 / 8, "*": 64}
+    lists = {"cell_uv": 16, "temp_cdegc": 8, "counts": 6}
+    fields = sum(1 + 4 * lists[n] if k == ord("[") else sizes[chr(k)] for n, k in zip(names, kinds, strict=True))
+    assert 1 + 5 + fields + 4 <= frames.LONGEST
+
+
+def test_a_link_for_16_cells_sends_them_all():
+    board = Board(Controller(16))
+    board.tick(1000)
+    readings = next(m for m in Decoder().feed(board.drain()) if m.name == "readings")
+    assert len(readings["cell_uv"]) == 16
 
 
 def test_fields_are_attributes_of_what_is_sent():
-    for (_, names, _), source in zip(
-        catalogue.TO_HOST[5:], (Readings(), Outputs(), Controller().estimates[0]), strict=True
-    ):
+    sources = (Readings(), Outputs(), Controller().estimates[0])
+    for (names, _), source in zip(catalogue.TO_HOST[5:], sources, strict=True):
         for name in names:
             getattr(source, name)
-    assert set(vars(Readings())) == set(catalogue.TO_HOST[5][1]), "every reading travels"
-    assert set(vars(Outputs())) == set(catalogue.TO_HOST[6][1]), "every output travels"
+    assert set(vars(Readings())) == set(catalogue.READINGS), "every reading travels"
+    assert set(vars(Outputs())) == set(catalogue.TO_HOST[6][0]), "every output travels"
 
 
 # ---- the form of a frame, against the reference implementations
@@ -172,7 +181,7 @@ def test_a_value_out_of_range_is_named(host, fields, field):
     assert host.board.bms.commands == []
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in catalogue.TO_BOARD if name not in ("hello", "inject")])
+@pytest.mark.parametrize("name", [name for name in TO_BOARD if name not in ("hello", "inject")])
 def test_wrong_length_is_refused(host, name):
     code, _, kinds = TO_BOARD[name]
     whole = sum({"B": 1, "i": 4, "*": 0}[chr(kind)] for kind in kinds)
@@ -613,7 +622,7 @@ def test_news_is_sent_at_once(change):
 def test_what_is_sent_is_what_is(data):
     board = Board()
     message, source = data.draw(st.sampled_from([(6, board.bms.outputs), (7, board.bms.estimates[0])]))
-    name, names, kinds = catalogue.TO_HOST[message]
+    name, names, kinds = TO_HOST[16 + message]
     most = {"B": 255, "i": MOST, "?": 1}
     values = {
         n: data.draw(st.integers(-MOST if k == ord("i") else 0, most[chr(k)]))

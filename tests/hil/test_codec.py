@@ -5,10 +5,11 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relith import VERSION, catalogue
+from relith import VERSION
 from relith.readings import Readings
 
 from hil import codec
+from hil.catalogue import TO_BOARD, TO_HOST
 from hil.codec import MOST, Client, Decoder, LinkError, Refused, pack_fields, unpack_fields
 from host_sim.errors import InputError
 from tests.link_stub import Board, Controller, HostPort
@@ -23,6 +24,9 @@ KINDS = {
 }
 
 
+MESSAGES = [(n, *entry[1:]) for n, entry in TO_BOARD.items()] + [*TO_HOST.values()]
+
+
 def client(board=None, **options):
     board = board or Board()
     made = Client(HostPort(board), key=b"key", timeout_s=0.05, **options)
@@ -33,7 +37,9 @@ def client(board=None, **options):
 # ---- frames
 @given(st.data())
 def test_every_message_comes_back_as_it_was(data):
-    name, names, kinds = data.draw(st.sampled_from([*catalogue.TO_BOARD, *catalogue.TO_HOST]))
+    name, names, kinds = data.draw(
+        st.sampled_from([(n, *entry[1:]) for n, entry in TO_BOARD.items()] + [*TO_HOST.values()])
+    )
     values = {field: data.draw(KINDS[kind]) for field, kind in zip(names, kinds, strict=True)}
     packed = pack_fields(names, kinds, values)
     assert unpack_fields(names, kinds, packed) == values, name
@@ -100,7 +106,7 @@ def test_commands_dangerous_or_not():
     link.command("stop")
     link.command("arm", 30)
     link.command("calendar", 3600, -1)
-    code = {name: code for name, (code, *_) in codec.COMMANDS.items()}
+    code = {name: command.code for name, command in codec.COMMANDS.items()}
     assert board.bms.commands == [(code["stop"], 0, 0), (code["arm"], 30, 0), (code["calendar"], 3600, -1)]
 
 
@@ -254,7 +260,7 @@ def test_a_bad_line_delivers_each_command_once(seed):
             link.command("arm", k + 1)
     link.upload_profile(b"profile" * 100)
     assert link.download("black_box") == board.bms.records[2]
-    calendar, arm = (codec.COMMANDS[name][0] for name in ("calendar", "arm"))
+    calendar, arm = (codec.COMMANDS[name].code for name in ("calendar", "arm"))
     assert [a for code, a, _ in board.bms.commands if code == calendar] == list(range(60))
     assert [a for code, a, _ in board.bms.commands if code == arm] == list(range(1, 61, 5))
     assert board.bms.profiles == [b"profile" * 100]

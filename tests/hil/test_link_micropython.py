@@ -19,6 +19,9 @@ def micropython():
         processor.exec("import os\nos.mkdir('/lib')\nos.mkdir('/lib/relith')\nimport sys\nsys.path.insert(0, '/lib')")
         for path in (ROOT / "firmware/relith").glob("*.py"):
             processor.put(f"/flash/lib/relith/{path.name}", path.read_bytes())
+        processor.exec("os.mkdir('/lib/boards')")
+        for name in ("__init__", "inject"):
+            processor.put(f"/flash/lib/boards/{name}.py", (ROOT / f"firmware/boards/{name}.py").read_bytes())
         processor.put("/flash/lib/link_stub.py", (ROOT / "tests/link_stub.py").read_bytes())
         yield processor
 
@@ -93,6 +96,7 @@ def test_the_same_bytes_as_on_cpython(micropython, rig):
 
 QUIET = """
 from link_stub import Controller
+from boards.inject import Injector
 from relith.link import Link
 import micropython
 class Stream:
@@ -115,7 +119,7 @@ def run(chunks, cells, rig):
     stream = Stream(chunks)
     link = Link(stream)
     if rig:
-        link.readings = bms.readings
+        link.injector = Injector(bms.readings)
     now = bms.readings.now_ms = 1000
     def tick():
         if not rig:
