@@ -238,7 +238,7 @@ class HostBoard(Board):
     """The firmware in this process. Readings go in directly, commands and telemetry over the link as on every board."""
 
     kind = "host"
-    can = frozenset({"truth", "sensors", "switches", "power", "flash", "link", "fast"})
+    can = frozenset({"truth", "sensors", "switches", "power", "flash", "storage", "link", "fast", "past"})
 
     def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
         from boards.inject import Injector
@@ -311,7 +311,7 @@ class VirtualRigBoard(LinkBoard):
     """The rig build on MicroPython's WebAssembly build: real frames, real flash files, its own interpreter."""
 
     kind = "virtual"
-    can = HostBoard.can - {"flash"} | {"flash"}
+    can = HostBoard.can - {"storage"}
     _image: dict[str, bytes] | None = None  # compiled once; only the profile differs
 
     def __init__(self, profile: Profile, text: str) -> None:
@@ -348,6 +348,11 @@ class VirtualRigBoard(LinkBoard):
 
     def _stop(self) -> None:
         self._board.hardware.link_in.clear()
+
+    def flash_fault(self, verb: str, magnitude: float) -> None:
+        """Writing is refused while something that is no file stands where the journal's next copy would go."""
+        act = "rmdir" if verb == "ok" else "mkdir"
+        self._board.exec("import os\n" + "".join(f"os.{act}('/{name}.new')\n" for name in FLASH))
 
     def slots(self) -> dict[int, bytes]:
         paths = {slot: self.folder / name for slot, name in enumerate(FLASH)}

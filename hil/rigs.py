@@ -37,15 +37,16 @@ WORDS = {  # a scenario's need, for people
     "sensors": "sensors that can be made to fail",
     "switches": "switches that can be made to fail",
     "power": "control of the board's power",
-    "flash": "a flash that can be made to fail",
+    "flash": "a flash that can be made to refuse",
+    "storage": "a flash that can be made to keep something else",
     "link": "a wire that can be cut and disturbed",
     "fast": "time faster than the wall's",
     "past": "a board that wakes up with a given journal",
 }
 # what a kind of cell lets be done, whatever the board
 CELL_CAN = {
-    "simulated": frozenset({"truth", "sensors", "switches", "power", "flash", "link", "fast", "past"}),
-    "bench": frozenset({"truth", "power", "flash", "link", "past"}),
+    "simulated": frozenset({"truth", "sensors", "switches", "power", "flash", "storage", "link", "fast", "past"}),
+    "bench": frozenset({"truth", "power", "link", "past"}),
     "real": frozenset[str](),
 }
 USB_CAN = frozenset({"truth", "sensors", "switches", "link", "fast"})

@@ -14,13 +14,13 @@ import numpy as np
 import relith
 
 from hil.boards import Board
+from hil.codec import LinkError
 from hil.instruments.errors import InstrumentError
 from hil.judge import Verdict, judge
 from hil.rigs import Rig
 from hil.scenario import Scenario
 from hil.trace import Trace
 from hil.units import show
-from host_sim.errors import InputError
 from host_sim.version import version
 
 PASSED, FAILED, CANNOT, ERROR = "passed", "failed", "cannot", "error"
@@ -93,9 +93,7 @@ def run(
         if failed:
             result.state = FAILED
             result.reason = f"{failed[0].text}: {failed[0].measured}"
-    except InputError:
-        raise
-    except InstrumentError as error:
+    except (InstrumentError, LinkError) as error:
         result.state, result.reason = FAILED, str(error)
     result.took_s = time.perf_counter() - began
     return result

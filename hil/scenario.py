@@ -243,7 +243,7 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
         until=until,
         happenings=tuple(happenings),
         expectations=expectations,
-        needs=_needs(happenings, expectations, duration_s),
+        needs=_needs(happenings, expectations, duration_s, life_values, cell_values["charge"] > 0.0),
     )
     top.done()
     return scenario
@@ -325,18 +325,26 @@ def _expectation(table: Table, names: list[str]) -> Expectation:
 LOCKSTEP_S = 1800.0  # longer than this is not waited for in real time
 
 
-def _needs(happenings: list[Happening], expectations: tuple[Expectation, ...], duration_s: float) -> frozenset[str]:
-    """What a rig must be able to do: `truth` (a simulated cell), `sensors` (injected readings), `switches` (a simulated
-    power side), `power`, `flash`, `cable`, `link`, `fast` (time faster than the wall's)."""
+def _needs(
+    happenings: list[Happening],
+    expectations: tuple[Expectation, ...],
+    duration_s: float,
+    life: dict[str, Any],
+    charged: bool,
+) -> frozenset[str]:
+    """What a rig must be able to do; `hil.rigs.WORDS` says what each is."""
     needs = set()
     for one in happenings:
         if one.action == "fault":
             component = one.values["component"]
-            needs.add("switches" if component in SWITCHES else component if component in BOARD else "sensors")
+            if component == "flash":
+                needs.add("flash" if one.values["verb"] == "off" else "storage")
+            else:
+                needs.add("switches" if component in SWITCHES else "link" if component == "link" else "sensors")
         elif one.action in ("power_cut", "watchdog_reset"):
             needs.add("power")
         elif one.action == "journal_damaged":
-            needs.add("flash")
+            needs.add("past")
         elif one.action in ("cable_pulled", "frame_garbage", "replay_frames"):
             needs.add("link")
         elif one.action in ("soft_short", "swap_cell", "ambient", "charge_anyway", "draw_anyway"):
@@ -345,6 +353,8 @@ def _needs(happenings: list[Happening], expectations: tuple[Expectation, ...], d
             needs.add("sensors")
     if any(signal.source == "truth" for one in expectations for signal in one.condition.signals()):
         needs.add("truth")
+    if any(life.values()) or charged:
+        needs.add("past")
     if duration_s > LOCKSTEP_S:
         needs.add("fast")
     return frozenset(needs)
