@@ -14,8 +14,8 @@ run: .venv/run.stamp  ## the main job: a cell's life without and with reactivati
 	$(BIN)/relith-sim run $(ARGS)
 
 test: .venv/test.stamp node_modules/.stamp  ## everything a change must pass; .ci/run calls it
-	$(BIN)/ruff check --quiet
 	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/ruff check --quiet
 
 lint: .venv/test.stamp typings/.stamp  ## style and types; the firmware against the MicroPython stubs
 	$(BIN)/ruff check

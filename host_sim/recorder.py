@@ -11,6 +11,7 @@ from host_sim.firmware import FirmwareRun
 from host_sim.life import CONFIRM, END_SHARE, STALL_S, STORES, Life, Setup, results
 from host_sim.uses.lab import Lab
 
+LEAST_SHARE = 0.01  # a discharge of less than this share of nominal is no cycle
 RECORD_S, RECORD_V, RECORD_C = 900.0, 0.02, 0.01  # a BDF row at least this often, and when V or I (of 1C) moved by this
 
 
@@ -30,9 +31,7 @@ def live(policy: str, setup: Setup, progress: Callable[[Life], None], stopped: C
             progress(life)
             life.ended = recorder.verdict()
         elif loop.time_s - recorder.last_end_s > STALL_S:
-            life.ended = (
-                f"no cycle for {STALL_S / 86_400:.0f} days: {recorder.run.state_name()}, {recorder.run.reason()}"
-            )
+            life.ended = f"no cycle for {STALL_S / 86_400:.0f} days: {recorder.run.stands()}"
         if stopped():
             life.ended = "interrupted"
     while recorder.estimate_due and loop.time_s - recorder.last_end_s < STALL_S and not stopped():
@@ -61,6 +60,7 @@ class Recorder:
         self.estimate_due = False  # the last row still lacks its estimate
         self.last_end_s = 0.0
         self._cycle = 0
+        self._turns = 0  # discharges that the cycler has ended
         self._totals = _Totals()
         self._recovered_mah = 0.0  # up to the last row
         self._full_mah = math.nan  # in the cathode at the last full charge
@@ -82,8 +82,9 @@ class Recorder:
         if self.run.booked() < 0:
             self._book()
         if self.lab:
-            if self.lab.cycles > self._cycle:
-                capacity_mah = 1000.0 * (self._peak_ah - self.run.loop.terminals.net_ah)
+            capacity_mah = 1000.0 * (self._peak_ah - self.run.loop.terminals.net_ah)
+            turned, self._turns = self.lab.cycles > self._turns, self.lab.cycles
+            if turned and capacity_mah > LEAST_SHARE * self.run.nominal_mah:
                 self._close(capacity_mah, self._stores())
                 self.estimate_due = True
         elif self._totals.discharge_mah >= self.run.nominal_mah:

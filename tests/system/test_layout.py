@@ -61,6 +61,6 @@ def test_every_make_target_has_its_module():
     text = (ROOT / "Makefile").read_text()
     for command in re.findall(r"relith-sim (\w+)", text):
         assert command in available(), command
-    for module in re.findall(r"-m ([\w.]+)", text):
+    for module in re.findall(r"python -m ([\w.]+)", text):
         if module not in ("pip", "venv"):
             assert importlib.util.find_spec(module), module

@@ -210,6 +210,16 @@ def test_bdf_beside_it(main_job):
     assert columns["Voltage / V"][charging].max() <= 4.2005
 
 
+def test_a_cell_that_may_not_be_charged_says_so(tmp_path, capsys):
+    """At 50 °C the profile's charge window is closed: no life, exit 1, and the reason in the firmware's words."""
+    out = tmp_path / "hot"
+    assert run("--policies", "none", "--temperature", 50, "--out", out) == 1
+    stdout, stderr = capsys.readouterr()
+    assert stdout.splitlines()[-1] == "relith.run: none=>0"
+    assert "no cycle for 10 days: SOFT_LIMIT, charge_window" in stderr
+    assert "charge_window" in (out / "report.html").read_text()
+
+
 def test_same_seed_same_bytes(tmp_path, capsys):
     """Every file of a short run, with one process or two; another seed differs."""
     kept = []
