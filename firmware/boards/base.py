@@ -91,13 +91,6 @@ class Lines:
         self.stop = stop
         self.consent = consent
 
-    def safe(self):
-        """Every switch off."""
-        self.charge.value(0)
-        self.discharge.value(0)
-        self.enable.value(0)
-        self.trigger.value(0)
-
 
 def _front(i2c, profile):
     """What measures the cells: an ADS1115 and a thermistor for one, a BQ76952 for a string."""
@@ -178,7 +171,7 @@ class Board:
         monitor = self.monitor
         front = self.front
         r.now_ms = now = time.ticks_ms() & _MASK  # type: ignore[operator]  # opaque to the stubs
-        r.current_ok = r.charge_ok = monitor.sample()
+        r.current_ok = r.charge_ok = 1 if monitor.sample() and not monitor.broken else 0
         if r.current_ok:
             r.current_ms = now
             r.current_count = monitor.current_count

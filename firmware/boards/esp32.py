@@ -1,10 +1,10 @@
-"""ESP32 (DevKitC and alike) on the reference schematic (docs/wiring.md). No strapping pin is used."""
+"""ESP32 (DevKitC and alike) on the reference schematic (docs/wiring.md). No strapping pin, none of a WROVER's."""
 
 from machine import I2C, PWM, UART, WDT, Pin
 
 # First act: every switch off.
-CHARGE = Pin(16, Pin.OUT, value=0)
-DISCHARGE = Pin(17, Pin.OUT, value=0)
+CHARGE = Pin(13, Pin.OUT, value=0)
+DISCHARGE = Pin(25, Pin.OUT, value=0)
 ENABLE = Pin(18, Pin.OUT, value=0)
 TRIGGER = Pin(19, Pin.OUT, value=0)
 

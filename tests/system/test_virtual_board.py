@@ -1,5 +1,6 @@
 """The virtual board as a board: mpremote, files that survive, pins and chips, a clock that steps, a watchdog."""
 
+import json
 import os
 import subprocess
 import sys
@@ -252,3 +253,22 @@ def test_a_reboot_that_the_link_asked_for_happens_after_the_tick_with_switches_o
         with pytest.raises(Reset):
             board.step()
         assert not any(bench.hardware.pins[name] for name in ("charge", "discharge", "enable"))
+
+
+@pytest.mark.parametrize("cells", [1, 4, 16])
+def test_a_string_is_read_cell_by_cell(tmp_path, cells):
+    bench = Bench(cells)
+    profile = json.loads((image.PROFILES / "liu21_nmc532.json").read_text()) | {"cell_count": cells}
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    image.write(image.build("virtual", tmp_path / "profile.json"), tmp_path)
+    (tmp_path / "boot.py").write_text("import sys\nsys.path.insert(0, '/')\n")
+    with VirtualBoard(tmp_path, bench.hardware, stepped=True) as board:
+        board.start()
+        for _ in range(10):
+            board.advance(100)
+            board.step()
+        board.exec("import relith\nr = relith.running.readings")
+        seen = json.loads(board.exec("print(list(r.cell_uv))"))
+        assert seen == pytest.approx([bench.cell_v * 1e6] * cells, abs=600)
+        assert int(board.exec("print(r.pack_uv)")) == pytest.approx(bench.cell_v * cells * 1e6, abs=10_000)
+        assert board.exec("relith.status()").split(": ")[1].startswith("IDLE")

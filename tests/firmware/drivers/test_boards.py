@@ -17,7 +17,7 @@ from hil.virtual.bench import Bench
 FIRMWARE = Path(__file__).parents[3] / "firmware"
 PROFILE = FIRMWARE / "profiles" / "liu21_nmc532.json"
 BOARDS = ["esp32", "pico", "pico2", "pyboard", "virtual"]
-SWITCHES = {"pico": (2, 3, 4, 5), "pico2": (2, 3, 4, 5), "esp32": (16, 17, 18, 19),
+SWITCHES = {"pico": (2, 3, 4, 5), "pico2": (2, 3, 4, 5), "esp32": (13, 25, 18, 19),
             "pyboard": ("Y1", "Y2", "Y3", "Y4"), "virtual": ("charge", "discharge", "enable", "trigger")}  # fmt: skip
 
 
@@ -177,6 +177,13 @@ def test_a_silent_chip_keeps_its_old_time(board, paper, bench):
     board.read(readings)
     assert (readings.current_ok, readings.charge_ok, readings.cell_ok) == (0, 0, 1)
     assert (readings.current_ms, readings.cell_ms, readings.now_ms) == (1000, 1100, 1100)
+
+
+def test_a_monitor_with_damaged_trim_memory_is_not_believed(board, bench):
+    bench.monitor.registers[0x0B] &= ~1  # MEMSTAT
+    readings = Readings(1)
+    board.read(readings)
+    assert (readings.current_ok, readings.charge_ok) == (0, 0)
 
 
 def test_absent_chips_are_named(paper, bench):
