@@ -61,9 +61,15 @@ class Bms:
         self._remember()
 
     def tick(self, readings):
-        """What the sensors say -> what may conduct, how much, and until when at the latest the next tick must
-        come.
-        """
+        """What the sensors say -> what may conduct, how much, and how long the next tick may wait."""
+        try:
+            self._tick(readings)
+        except Exception:
+            self.outputs.off()  # before anything else; the board's loop does the rest
+            raise
+        return self.outputs
+
+    def _tick(self, readings):
         self.readings = readings
         outputs, belief = self.outputs, self.belief
         tracker, machine = self.tracker, self.machine
@@ -90,7 +96,6 @@ class Bms:
         self._journal()
         self.news = self.log.watch(outputs, self.clock.seconds)
         self.link.send(self)
-        return outputs
 
     def _act(self, effects):
         """What a transition brings with it. The journal knows of a pulse before it flows."""

@@ -177,6 +177,9 @@ class World:
         r.charge_switch, r.discharge_switch = o.charge_enable, o.discharge_enable
         r.pulse_switch = int(o.pulse_count > 0)
         r.pack_uv = sum(r.cell_uv) if self.p.cell_count > 1 else 0
+        r.current_ok = r.charge_ok = r.cell_ok = r.temp_ok = r.user_consent = r.clock_known = 1
+        r.hardware_trip = r.watchdog_reset = r.stop = 0
+        r.user_free_s, r.user_full_in_s = 86_400, -1
         if self.alter:
             self.alter(r)
         self.bms.tick(r)

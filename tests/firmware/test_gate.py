@@ -306,8 +306,7 @@ def test_a_pulse_waits_until_the_charger_lets_go_but_not_for_ever():
     assert world.state == "PULSE"
     world = ready()
     order(world)
-    world.bms.readings.user_consent = 0
-    world.board.readings.user_consent = 0
+    world.alter = lambda r: setattr(r, "user_consent", 0)
     world.run(5)
     assert world.reason == "the user does not consent now"
     world.run(60, -1000)
