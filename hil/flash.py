@@ -23,6 +23,7 @@ from mpremote.transport import TransportError, TransportExecError  # type: ignor
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
 from hil import image
+from hil.virtual.processor import interpreter
 from host_sim.errors import InputError
 
 FOLDERS = ("firmware_a", "firmware_b")
@@ -295,6 +296,7 @@ def running(port: str) -> str:
 @contextlib.contextmanager
 def virtual(folder: Path = Path("build/virtual/flash")) -> Iterator[str]:
     """A virtual board as a process of its own; yields its port."""
+    interpreter()
     process = subprocess.Popen(
         [sys.executable, "-m", "hil.virtual", "--files", str(folder)], stdout=subprocess.PIPE, text=True
     )

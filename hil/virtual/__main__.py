@@ -7,6 +7,8 @@ from pathlib import Path
 
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
+from hil.virtual.processor import interpreter
+from host_sim.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,6 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.append(signum))
+    try:
+        interpreter()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
     with VirtualBoard(args.files, bench.hardware, capacity_bytes=args.capacity, readonly=args.readonly) as board:
         port = board.open_terminal()
         assert board.link

@@ -183,7 +183,7 @@ class VirtualBoard:
         return False
 
     def serve(self, until=lambda: False) -> None:
-        """Run the board on its terminal until `until()` says so (asked at least ten times a second), or it is killed."""
+        """Run the board on its terminal until `until()` (asked ten times a second) says so, or it is killed."""
         self._serving = True
         try:
             while not until() and not self._off:

