@@ -19,6 +19,7 @@ from hil.virtual import trace
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
 from hil.virtual.processor import Processor
+from hil.virtual.recorder import record
 
 PROFILE = image.PROFILES / "liu21_nmc532.json"
 TICKS = 200_000
@@ -98,7 +99,7 @@ def same_bits(ticks: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         profile = _profile(folder, policy="both", storage_after_s=3600, rest_fixed_s=1800)
-        recorded = trace.record(profile, ticks)
+        recorded = record(profile, ticks)
         image.write(image.build("virtual", profile), flashed := folder / "flash")
         began = time.perf_counter()
         host = trace.on_host(recorded)
@@ -107,7 +108,7 @@ def same_bits(ticks: int) -> dict[str, float]:
             began = time.perf_counter()
             board = trace.on_micropython(recorded, mp)
             board_s = time.perf_counter() - began
-        brief = trace.record(profile, 2000)
+        brief = record(profile, 2000)
         with Processor(flashed, capacity_bytes=1 << 30) as mp:
             steady = {tick for some in trace.steady(brief).values() for tick in some}
             allocated = trace.allocations(brief, mp, steady)

@@ -10,10 +10,11 @@ import pytest
 from relith import states
 
 from hil import image
-from hil.virtual import trace
+from hil.virtual import player, trace
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
 from hil.virtual.processor import MicroPythonError, Processor
+from hil.virtual.recorder import record
 
 TICKS = 2000
 
@@ -29,7 +30,7 @@ def profile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorded(profile):
-    return trace.record(profile, TICKS)
+    return record(profile, TICKS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def micropython(built, tmp_path):
 def test_the_trace_covers_every_state_both_directions_and_the_wrap(recorded):
     assert {states.STATES[k] for k in recorded.states} == set(states.STATES)
     rows = [recorded.rows[k : k + 4 * recorded.width] for k in range(0, len(recorded.rows), 4 * recorded.width)]
-    names = trace.player.Player(str(recorded.profile), {}).scalars
+    names = player.Player(str(recorded.profile), {}).scalars
 
     def column(name):
         place = 4 * (2 + names.index(name))
@@ -59,12 +60,12 @@ def test_the_trace_covers_every_state_both_directions_and_the_wrap(recorded):
     assert min(current) < -100_000 and max(current) > 30_000
     assert {0, 1} == set(column("current_ok")) == set(column("hardware_trip")) == set(column("watchdog_reset"))
     assert len(recorded.frames) >= 5
-    assert trace.record(recorded.profile, TICKS).rows == recorded.rows
+    assert record(recorded.profile, TICKS).rows == recorded.rows
 
 
 def test_every_output_journal_and_telemetry_byte_is_the_same(recorded, micropython):
     host, board = trace.on_host(recorded), trace.on_micropython(recorded, micropython)
-    assert len(host.outputs) == TICKS * 4 * len(trace.player.Player(str(recorded.profile), {}).results)
+    assert len(host.outputs) == TICKS * 4 * len(player.Player(str(recorded.profile), {}).results)
     assert host.outputs == board.outputs
     assert host.events.count(b" J0") >= 5 and host.events.count(b" T") > 100
     assert host.events == board.events
@@ -74,7 +75,7 @@ def test_a_different_bit_would_be_seen(recorded, micropython):
     """The comparison can fail: one count of current more, in one tick."""
     part = recorded.head(400)
     rows = bytearray(part.rows)
-    place = 2 + trace.player.Player(str(part.profile), {}).scalars.index("current_count")
+    place = 2 + player.Player(str(part.profile), {}).scalars.index("current_count")
     tick = next(k for k, state in enumerate(part.states) if states.STATES[state] == "CHARGE") + 5
     rows[4 * (tick * part.width + place)] ^= 0x40
     other = trace.Trace(part.profile, part.width, bytes(rows), part.frames, part.states)
