@@ -99,8 +99,8 @@ def same_bits(ticks: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         profile = _profile(folder, policy="both", storage_after_s=3600, rest_fixed_s=1800)
-        recorded = record(profile, ticks)
         image.write(image.build("virtual", profile), flashed := folder / "flash")
+        recorded = record(profile, ticks)
         began = time.perf_counter()
         host = trace.on_host(recorded)
         host_s = time.perf_counter() - began
