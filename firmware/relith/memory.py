@@ -1,83 +1,68 @@
-"""What the journal holds of a `Bms`: one record of whole numbers, then the estimator's and the scheduler's own."""
+"""What the journal holds of a `Bms`: whole numbers by name, then what estimator and scheduler keep of their own."""
 
 from struct import calcsize, pack, unpack
 
-_VERSION = 1
-_HEAD = "<HHIIII"  # version, cells, nominal_capacity_uah, boots, clock, latched
-_ACCOUNT = "<IIIH"
-_GATE = "<iiiIIiII"
-_LEDGER = "<iiI"
+# owner and names; the first _FIXED must be those of the running profile, or the record is another cell's
+_NUMBERS = (
+    "profile cell_count nominal_capacity_uah|boots|clock seconds|protection latched|tracker index|"
+    "gate armed_until_s calibrated_until_s day_began_s day_spent_ppm life_spent_ppm last_pulse_s pulses rests|"
+    "ledger offset_mcount gain_ppm corrections|charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
+)
+_FIXED = 2
+_VERSION = 2
+
+
+def _places(bms):
+    """For every number the object that holds it and its name there."""
+    places = []
+    for group in _NUMBERS.split("|"):
+        names = group.split()
+        owner = getattr(bms if hasattr(bms, names[0]) else bms.ledger, names[0])
+        if type(owner) is int:
+            places.append((bms, names[0]))
+        for name in names[1:]:
+            places.append((owner, name))
+    return places
+
+
+def _parts(bms):
+    return bms.inventories + [bms.scheduler]
 
 
 def pack_all(bms):
     """The whole state as bytes."""
-    ledger, gate, p = bms.ledger, bms.gate, bms.profile
-    parts = [
-        pack(_HEAD, _VERSION, p.cell_count, p.nominal_capacity_uah, bms.boots, bms.clock.seconds, bms.protection.latched),
-        pack(_GATE, gate.armed_until_s, gate.calibrated_until_s, gate.day_began_s, max(0, gate.day_spent_ppm),
-             max(0, gate.life_spent_ppm), gate.last_pulse_s, gate.pulses, gate.rests),
-        pack(_LEDGER, ledger.offset_mcount, ledger.gain_ppm, ledger.corrections),
-        pack("<I", bms.tracker.index),
-    ]  # fmt: skip
-    for account in (ledger.charged, ledger.discharged, ledger.gaps):
-        parts.append(pack(_ACCOUNT, account.cycles, account.ppm, account.ms, account.us))
-    tail = [inventory.pack() for inventory in bms.inventories]
-    tail.append(bms.scheduler.pack())
-    for part in tail:
-        parts.append(pack("<H", len(part)))
-        parts.append(part)
-    return b"".join(parts)
+    data = [pack("<B", _VERSION)]
+    for owner, name in _places(bms):
+        data.append(pack("<q", getattr(owner, name)))
+    for part in _parts(bms):
+        own = part.pack()
+        data.append(pack("<H", len(own)))
+        data.append(own)
+    return b"".join(data)
 
 
 def unpack_all(bms, data):
-    """Take back what pack_all() gave. False when it cannot be that, or is of another cell: then the caller starts
-    from unknown.
-    """
-    reader = _Reader(data)
-    ledger, gate, p = bms.ledger, bms.gate, bms.profile
-    head = reader.take(_HEAD)
-    if not head or head[:3] != (_VERSION, p.cell_count, p.nominal_capacity_uah):
+    """Take back what pack_all() gave. False when it cannot be that, or is of another cell: all starts from unknown."""
+    places = _places(bms)
+    form = "<B%dq" % len(places)
+    at = calcsize(form)
+    if len(data) < at:
         return False
-    kept, corrections, index = reader.take(_GATE), reader.take(_LEDGER), reader.take("<I")
-    accounts = reader.take(_ACCOUNT), reader.take(_ACCOUNT), reader.take(_ACCOUNT)
-    tails = [reader.share() for _ in range(p.cell_count + 1)]
-    if None in tails or not reader.done():
+    numbers = unpack(form, data[:at])
+    if numbers[0] != _VERSION:
         return False
-    for k in range(p.cell_count):
-        if not bms.inventories[k].unpack(tails[k]):
+    for k in range(_FIXED):
+        if numbers[k + 1] != getattr(*places[k]):
             return False
-    if not bms.scheduler.unpack(tails[-1]):
+    for part in _parts(bms):
+        if len(data) < at + 2:
+            return False
+        end = at + 2 + unpack("<H", data[at : at + 2])[0]
+        if not part.unpack(data[at + 2 : end]):
+            return False
+        at = end
+    if at != len(data):
         return False
-    bms.boots, bms.clock.seconds, bms.protection.latched = head[3:]
-    gate.armed_until_s, gate.calibrated_until_s, gate.day_began_s, gate.day_spent_ppm = kept[:4]
-    gate.life_spent_ppm, gate.last_pulse_s, gate.pulses, gate.rests = kept[4:]
-    ledger.offset_mcount, ledger.gain_ppm, ledger.corrections = corrections
-    bms.tracker.index = index[0]
-    for account, numbers in zip((ledger.charged, ledger.discharged, ledger.gaps), accounts):
-        account.cycles, account.ppm, account.ms, account.us = numbers
+    for k in range(_FIXED, len(places)):
+        setattr(places[k][0], places[k][1], numbers[k + 1])
     return True
-
-
-class _Reader:
-    def __init__(self, data):
-        self._data = data
-        self._at = 0
-
-    def take(self, form):
-        """The next numbers of `form`, or None."""
-        end = self._at + calcsize(form)
-        raw = self._data[self._at : end]
-        self._at = end
-        return unpack(form, raw) if len(raw) == calcsize(form) else None
-
-    def share(self):
-        """The next counted bytes, or None."""
-        size = self.take("<H")
-        if not size:
-            return None
-        raw = self._data[self._at : self._at + size[0]]
-        self._at += size[0]
-        return raw if len(raw) == size[0] else None
-
-    def done(self):
-        return self._at == len(self._data)
