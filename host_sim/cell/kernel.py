@@ -210,6 +210,7 @@ def reconnect_by_drift(s, p, j, hours, kinetic):
     corroding = p[P.moving_corrosion] / p[P.filament_um]
     corroding *= (j / p[P.moving_corrosion_ma_cm2]) ** p[P.moving_corrosion_exponent]
     corroded = -math.expm1(-corroding * way)
+    corroded_closing = -math.expm1(-0.5 * corroding * way)  # what closes its gap has gone half the way, on average
     for k in range(GAPS):
         near = p[GAP_EDGE + k]
         wide = p[GAP_EDGE + k + 1] - near
@@ -220,7 +221,7 @@ def reconnect_by_drift(s, p, j, hours, kinetic):
         if held <= 0.0:
             continue
         closed = held * ((after - before) / (1.0 - before)) if after < 1.0 else held
-        lost = closed * corroded
+        lost = closed * corroded_closing
         left = held - closed
         from_dead(s, k, S.active, closed - lost)
         from_dead(s, k, S.sei, lost)
@@ -327,26 +328,42 @@ def regap(s, p, charge):
 
 
 @njit(cache=True)
-def idle(s, p, hours, warm):
-    """What time alone does: corrosion, dissolving of residual SEI, the mediator."""
-    if s[S.fresh] > 0.0 and p[P.corrosion_per_h] > 0.0:
-        charged = 1.0 + p[P.corrosion_charged] * (1.0 - s[S.cathode] / s[S.sites])
-        rate = p[P.corrosion_per_h] * math.exp(p[P.corrosion_kj_mol] * warm) * charged
+def idle(s, p, fresh, cathode, hours, warm):
+    """What time alone does: corrosion of the deposit (`fresh`, `cathode`: means over the sub-step), the mediator's
+    self-discharge, ageing of isolated lithium."""
+    if fresh > 0.0 and p[P.corrosion_per_h] > 0.0:
+        charged = 1.0 + p[P.corrosion_charged] * (1.0 - cathode / s[S.sites])
+        rate = p[P.corrosion_per_h] * math.exp(p[P.corrosion_kj_mol] * warm) * charged * s[S.roughness]
         if p[P.corrosion_exponent] == 1.0:
-            lost = -s[S.fresh] * math.expm1(-rate * hours)
+            lost = -fresh * math.expm1(-rate * hours)
         else:  # d fresh/dt = -rate * fresh**n, exact
             n = 1.0 - p[P.corrosion_exponent]
-            lost = s[S.fresh] - max(s[S.fresh] ** n - n * rate * hours, 0.0) ** (1.0 / n)
-        lost = min(max(lost, 0.0), s[S.active])
+            lost = fresh - max(fresh**n - n * rate * hours, 0.0) ** (1.0 / n)
+        lost = min(max(lost, 0.0), s[S.fresh], s[S.active])
         move(s, S.active, S.sei, lost)
         take_fresh(s, lost)
         s[S.total_corroded] += lost
-    bare_anode = max(0.0, 1.0 - s[S.active] / p[P.stripped_mah_cm2])
-    if s[S.deposit] > 0.0:
-        bare_anode = max(bare_anode, p[P.local_stripping] * max(0.0, 1.0 - s[S.fresh] / s[S.deposit]))
+    dead = 0.0
+    for k in range(GAPS + 1):
+        dead += s[DEAD + k]
+    if dead > 0.0:
+        age_dead(s, p, fresh, hours)
+    if p[P.mediator_discharge_per_h] > 0.0:
+        back = -s[S.active] * math.expm1(-p[P.mediator_discharge_per_h] * hours)
+        back = min(back, max(s[S.sites] * (1.0 - FULL) - s[S.cathode], 0.0))
+        move(s, S.active, S.cathode, back)
+        take_fresh(s, back)
+
+
+@njit(cache=True)
+def age_dead(s, p, fresh, hours):
+    """Isolated lithium corrodes and is returned by a mediator; while the anode is stripped, all of it or (as far as
+    `local_stripping` says) the plated metal only, its residual SEI dissolves (Zhang24)."""
+    stripped = max(0.0, 1.0 - s[S.active] / p[P.stripped_mah_cm2])
+    stripped = max(stripped, p[P.local_stripping] * max(0.0, 1.0 - fresh / p[P.stripped_mah_cm2]))
     freeing = 0.0
-    if bare_anode > 0.0:
-        later = s[S.bare_h] + bare_anode * hours
+    if stripped > 0.0:
+        later = s[S.bare_h] + stripped * hours
         n = p[P.barrier_exponent]
         freeing = -math.expm1((s[S.bare_h] / p[P.barrier_tau_h]) ** n - (later / p[P.barrier_tau_h]) ** n)
         s[S.bare_h] = later
@@ -366,11 +383,6 @@ def idle(s, p, hours, warm):
         s[BARE + k] *= s[DEAD + k] / held
         if freeing > 0.0:
             s[BARE + k] += max(0.0, p[P.barrier_share] * s[DEAD + k] - s[BARE + k]) * freeing
-    if p[P.mediator_discharge_per_h] > 0.0:
-        back = -s[S.active] * math.expm1(-p[P.mediator_discharge_per_h] * hours)
-        back = min(back, max(s[S.sites] * (1.0 - FULL) - s[S.cathode], 0.0))
-        move(s, S.active, S.cathode, back)
-        take_fresh(s, back)
 
 
 @njit(cache=True)
@@ -391,13 +403,17 @@ def sub_step(s, p, ocv, j, v, seconds, ambient_k):
     warm = (1.0 / T_REF - 2.0 / (kelvin + after_k)) * 1000.0 / GAS
     kinetic = math.exp(p[P.kinetic_kj_mol] * warm)
     resist = math.exp(-p[P.transport_kj_mol] * warm)
+    fresh = s[S.fresh]
+    cathode = s[S.cathode]
+    if j <= 0.0:
+        s[S.above_s] = max(0.0, s[S.above_s] - seconds)  # a pause lets salt return
     if j > 0.0:
         plate(s, p, j, hours, warm)
     elif j < 0.0:
         strip(s, p, -j, hours, warm, kinetic)
     elif s[S.onset] != 0.0:
         s[S.onset] *= math.exp(-seconds / p[P.onset_s])
-    idle(s, p, hours, warm)
+    idle(s, p, 0.5 * (fresh + s[S.fresh]), 0.5 * (cathode + s[S.cathode]), hours, warm)
     if j != 0.0 or s[S.surface] != 0.0:
         s[S.surface] = relax(s[S.surface], -p[P.solid_offset_per_ma] * resist * j, seconds / p[P.solid_tau_s])
     if j != 0.0 or s[S.electrolyte_v] != 0.0:

@@ -15,6 +15,7 @@ from host_sim.cell.table import ROWS, SETS, WORLDS
 from host_sim.errors import InputError
 
 FITTED = Path(__file__).with_name("fitted.json")
+SUB_STEP = 0.03  # of the cathode's sites: longest sub-step by charge
 _ROW = {row[0]: row for row in ROWS}
 
 
@@ -78,7 +79,7 @@ class Parameters:
         row[P.pressure_factor] = 1.0 + v["pressure_curvature"] * ratio**2
         drift = (1.0 - v["cation_transference"]) * v["separator_um"] * 1e-4
         row[P.sand_ma_cm2] = 2.0 * FARADAY * v["salt_molar"] * v["salt_diffusivity_cm2_s"] / drift  # Moh25 eq 4
-        row[P.sub_step_mah_cm2] = 0.08 * self.accuracy
+        row[P.sub_step_mah_cm2] = SUB_STEP * self.accuracy * min(v["cathode_capacity_mah_cm2"], 4.0)
         row[P.sub_step_s] = 900.0 * self.accuracy
         edges, weights = gap_classes(v["gap_median_um"], v["gap_sigma"], v["gap_min_um"])
         row[GAP_EDGE : GAP_EDGE + GAPS + 1] = edges

@@ -1,0 +1,31 @@
+"""Z1, Zhang25: slow charge with fast discharge against fast charge with slow discharge, same cell, same lithium.
+
+CE is CE_Li: 1 − (lithium isolated or bound in SEI) / (lithium plated), over the life to 80 % (at most MOST cycles).
+"""
+
+from host_sim.cell import Cell
+from host_sim.experiments.common import below, charge, discharge, lost
+
+ELECTROLYTE = "zhang25"
+ONE_C = 4.0  # mA cm-2, assumed: an industrial NMC811 electrode
+V_MAX, V_MIN = 4.2, 3.0
+MOST = 800
+PAIRS = {"slow/fast": (0.2, 1.0), "fast/slow": (1.0, 0.33)}  # C-rates: charge, discharge
+
+
+def run(load):
+    ce_slow, slow = life(load(ELECTROLYTE), *PAIRS["slow/fast"])
+    ce_fast, fast = life(load(ELECTROLYTE), *PAIRS["fast/slow"])
+    return {"Z1a": 100.0 * ce_slow, "Z1b": 100.0 * ce_fast, "Z1c": min(slow, MOST), "Z1d": min(fast, MOST)}
+
+
+def life(parameters, charge_c, discharge_c):
+    """CE_Li over the life, and the cycle at which capacity falls below 80 %."""
+    cell = Cell(parameters)
+    found = []
+    while len(found) < MOST:
+        charge(cell, charge_c * ONE_C, V_MAX, 0.1 * ONE_C)
+        found.append(discharge(cell, discharge_c * ONE_C, V_MIN))
+        if found[-1] < 0.8 * found[0]:
+            break
+    return 1.0 - lost(cell) / cell.total("plated"), below(found, 0.8)
