@@ -108,9 +108,9 @@ class Gate:
         mask = 0
         if r.hardware_trip:
             mask |= _BIT_TRIPPED
-        if protection.fault():
+        if protection.fault:
             mask |= _BIT_HARD
-        if protection.lockout():
+        if protection.lockout:
             mask |= _BIT_LOCKED
         if not self._fresh(r, bms.belief):
             mask |= _BIT_STALE
@@ -118,7 +118,7 @@ class Gate:
             mask |= _BIT_JOURNAL
         if now_s > self.calibrated_until_s:
             mask |= _BIT_CALIBRATION
-        if protection.alarms() or protection.quiet_s < _QUIET_S:
+        if protection.alarms or protection.quiet_s < _QUIET_S:
             mask |= _BIT_ALARM
         for estimate in bms.estimates:
             if estimate.known == UNKNOWN:
@@ -325,21 +325,21 @@ class Gate:
         was = o.charge_enable + o.discharge_enable
         o.off()
         o.state = bms.machine.state
-        o.alarms = protection.alarms()
+        o.alarms = protection.alarms
         permits = PERMITS[o.state]
         if bms.readings.hardware_trip:
             o.reason = lowest(_BIT_TRIPPED)
-        elif o.alarms and protection.fault():
+        elif protection.fault:
             o.reason = lowest(_BIT_HARD)
-        elif o.alarms and protection.lockout():
+        elif protection.lockout:
             o.reason = lowest(_BIT_LOCKED)
         elif bms.readings.stop or self.stopped:
             o.reason = lowest(_BIT_STOP)
         else:
-            if permits & 1 and not protection.charge_blocked() and not tracker.full:
+            if permits & 1 and not protection.no_charge and not tracker.full:
                 o.charge_enable = 1
                 o.charge_limit_count = p.charge_max_count
-            if permits & 2 and not protection.discharge_blocked() and not tracker.empty:
+            if permits & 2 and not protection.no_discharge and not tracker.empty:
                 o.discharge_enable = 1
                 if permits & 4:  # the sink alone draws the pulse
                     o.pulse_count = self.pulse_permille * p.one_c_count // 1000

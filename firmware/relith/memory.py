@@ -6,7 +6,8 @@ from struct import calcsize, pack, unpack
 _NUMBERS = (
     "profile cell_count nominal_capacity_uah|boots|clock seconds|protection latched|tracker index|"
     "gate armed_until_s calibrated_until_s day_began_s day_spent_ppm life_spent_ppm last_pulse_s pulses rests|"
-    "ledger offset_mcount gain_ppm corrections|charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
+    "ledger offset_mcount gain_ppm corrections|"
+    "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
 _FIXED = 2
 _VERSION = 2

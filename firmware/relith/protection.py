@@ -86,32 +86,31 @@ _RATE_MS = const(10000)  # rise of temperature is measured over this
 
 
 class Protection:
-    """`measure()`, then `update()`, once per tick."""
+    """`measure()`, then `update()`, once per tick. What rows say is kept as bits, row 0 lowest."""
 
     def __init__(self, profile):
         self.profile = profile
-        self.active = 0  # rows past their delay that have not recovered, a bit each
         self.latched = 0  # hard and lockout rows since the last clear()
+        self.active = 0  # rows past their delay that have not recovered
         self.pending = 0  # rows above their limit whose delay is not over
         self.recovering = 0  # active rows back inside, not for long enough
-        self.quiet_s = 0  # since any row was active
+        self.alarms = self.fault = self.lockout = 0  # active or latched: all, hard, lockout
+        self.soft = self.no_charge = self.no_discharge = 0  # active: soft, blocking charge, blocking discharge
+        self.quiet_s = 0  # since there was any alarm
         self._quiet_ms = 0
         self._values = array("i", [0] * _QUANTITIES)
         self._values[_LOW_UV] = -_LONGEST_MS  # no cell seen yet
         self._source = bytes([row[1] for row in TABLE])
         self._limit = array("i", [self._limit_of(row[2]) for row in TABLE])
-        self._delay = array("i", [row[3] for row in TABLE])
-        self._inside = array("i", [self._limit_of(row[2]) - row[6] for row in TABLE])
-        self._recover = array("i", [row[7] for row in TABLE])
         self._timer = array("i", [0] * _ROWS)  # ms above the limit, or inside again
-        self._masks = [0] * 6  # of rows: by level, then those that block charge and discharge
+        self._level = [0, 0, 0, 0]  # rows of each level
+        self._blocks = [0, 0, 0]  # rows that block charge (1), discharge (2)
         for k in range(_ROWS):
-            self._masks[TABLE[k][4]] |= 1 << k
+            self._level[TABLE[k][4]] |= 1 << k
             for way in (_C, _D):
                 if TABLE[k][5] & way:
-                    self._masks[3 + way] |= 1 << k
+                    self._blocks[way] |= 1 << k
         self._lost_ms = self._rate_ms = self._still_ppm = self._then_cdegc = 0
-        self._then_count = 0  # current when the voltages last moved
         self._then_uv = array("i", [0] * profile.cell_count)
 
     def _limit_of(self, limit):
@@ -119,28 +118,9 @@ class Protection:
             return limit
         return -getattr(self.profile, limit[1:]) if limit[0] == "-" else getattr(self.profile, limit)
 
-    def alarms(self):
-        """Every row that is active or latched."""
-        return self.active | self.latched
-
-    def fault(self):
-        return (self.active | self.latched) & self._masks[_HARD]
-
-    def lockout(self):
-        return (self.active | self.latched) & self._masks[_LOCK]
-
-    def soft(self):
-        return self.active & self._masks[_SOFT]
-
-    def charge_blocked(self):
-        return self.active & self._masks[3 + _C]
-
-    def discharge_blocked(self):
-        return self.active & self._masks[3 + _D]
-
     def lock(self):
         """A lockout that could not be read is a lockout (safety rule 11)."""
-        self.latched |= self._masks[_LOCK]
+        self.latched |= self._level[_LOCK]
 
     def clear(self):
         """A person's deliberate act: forget the latches of rows that are no longer active. True when none is left."""
@@ -160,29 +140,35 @@ class Protection:
                 bit = 1 << k
                 timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if self.pending & bit else 0
                 if active & bit == 0:
-                    if timer[k] >= self._delay[k]:
+                    if timer[k] >= TABLE[k][3]:
                         active |= bit
                     else:
                         pending |= bit
             elif busy & 1 << k:
                 bit = 1 << k
-                if active & bit and value <= self._inside[k]:
+                if active & bit and value <= limit[k] - TABLE[k][6]:
                     timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if self.recovering & bit else 0
-                    if timer[k] >= self._recover[k]:
+                    if timer[k] >= TABLE[k][7]:
                         active &= ~bit
                     else:
                         recovering |= bit
         self.active = active
         self.pending = pending
         self.recovering = recovering
-        self.latched |= active & (self._masks[_HARD] | self._masks[_LOCK])
-        if active | self.latched:
+        level, blocks = self._level, self._blocks
+        self.latched |= active & (level[_HARD] | level[_LOCK])
+        self.alarms = alarms = active | self.latched
+        self.fault = alarms & level[_HARD]
+        self.lockout = alarms & level[_LOCK]
+        self.soft = active & level[_SOFT]
+        self.no_charge = active & blocks[_C]
+        self.no_discharge = active & blocks[_D]
+        self._quiet_ms += elapsed_ms
+        if alarms:
             self.quiet_s = self._quiet_ms = 0
-        else:
-            self._quiet_ms += elapsed_ms
-            if self._quiet_ms >= 1000:
-                self.quiet_s = min(self.quiet_s + self._quiet_ms // 1000, _LONGEST_MS)
-                self._quiet_ms %= 1000
+        elif self._quiet_ms >= 1000:
+            self.quiet_s = min(self.quiet_s + self._quiet_ms // 1000, _LONGEST_MS)
+            self._quiet_ms %= 1000
 
     def measure(self, bms):
         """Every quantity of this tick; one that cannot be measured keeps its value, and _STALE says so."""
@@ -221,7 +207,9 @@ class Protection:
         if belief.voltage_new:
             self._still_ppm += abs(bms.ledger.moved_ppm)
             # a charger that holds the voltage moves it no more, but its current falls
-            moved = 0 < belief.count < self._then_count - (self._then_count >> 4) and belief.max_uv > p.max_uv - _HOLD_UV
+            moved = (
+                0 < belief.count < self._then_count - (self._then_count >> 4) and belief.max_uv > p.max_uv - _HOLD_UV
+            )
             for k in range(len(self._then_uv)):
                 if self._then_uv[k] != r.cell_uv[k]:
                     self._then_uv[k] = r.cell_uv[k]

@@ -104,14 +104,13 @@ _READY_TICKS = const(3)  # with every reading good: the self-test
 def facts(bms):
     """The triggers and guards that hold in this tick."""
     protection, gate, tracker = bms.protection, bms.gate, bms.tracker
-    bits = _ON_UNLIMITED | _IF_SOUND
-    if protection.active or protection.latched:
-        if protection.soft():
-            bits = _ON_LIMIT | _IF_SOUND
-        if protection.lockout():
-            bits = bits & ~_IF_SOUND | _ON_LOCKOUT
-        if protection.fault():
-            bits = bits & ~_IF_SOUND | _ON_FAULT
+    bits = _ON_LIMIT if protection.soft else _ON_UNLIMITED
+    if protection.lockout:
+        bits |= _ON_LOCKOUT
+    if protection.fault:
+        bits |= _ON_FAULT
+    if not protection.lockout | protection.fault:
+        bits |= _IF_SOUND
     if bms.readings.stop or gate.stopped:
         bits |= _ON_STOP
     if bms.cleared:

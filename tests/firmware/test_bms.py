@@ -210,7 +210,7 @@ def test_of_another_cell():
         store = Store()
         store.slots = dict(world.store.slots)
         again = Bms(profile(**changes), store)
-        assert again.journal_bad and again.protection.lockout()
+        assert again.journal_bad and again.protection.latched
         assert all(estimate.known == UNKNOWN for estimate in again.estimates)
 
 

@@ -65,10 +65,16 @@ def test_everything_speaks_for_it():
 
 # -- one thing wrong at a time ------------------------------------------------------------------------------------
 
+
+def latch(world, bit):
+    world.bms.protection.latched |= bit
+    world.bms.protection.update(0)
+
+
 SPOIL = {
     "TRIPPED": lambda w: setattr(w.bms.readings, "hardware_trip", 1),
-    "HARD": lambda w: setattr(w.bms.protection, "latched", 1),
-    "LOCKED": lambda w: w.bms.protection.lock(),
+    "HARD": lambda w: latch(w, 1),
+    "LOCKED": lambda w: latch(w, 1 << 3),
     "ALARM": lambda w: setattr(w.bms.protection, "quiet_s", 599),
     "STALE": lambda w: setattr(w.bms.belief, "temp_good", 0),
     "JOURNAL": lambda w: setattr(w.bms, "journal_bad", 1),
