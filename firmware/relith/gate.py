@@ -350,7 +350,7 @@ class Gate:
         o.next_tick_ms = _FAST_MS if switched else self._wait(bms)
 
     def _wait(self, bms):
-        """Longest wait until the next tick, so that no limit can be passed unseen (docs/safety.md).
+        """Longest wait until the next tick, so that no limit can be passed unseen (docs/profile.md).
 
         At the present current a cell may fall by 200 uV per ppm of charge towards the cut-off and rise by 20; at
         the greatest current permitted fall by 100 and rise by 20 to the hard limits. At 1C one ppm moves in 3.6 ms.
