@@ -1,9 +1,14 @@
 """`Cell` and `CellBatch`: state rows with names and units, advanced by the one kernel."""
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
+from numba import njit
 
 from host_sim.cell import cathode as cathodes
 from host_sim.cell import kernel
@@ -12,6 +17,7 @@ from host_sim.cell.parameters import Parameters
 from host_sim.errors import InputError
 
 ZERO_DEGC_K = 273.15
+LEAST_SHARED = 64  # cells of a batch from which on threads are worth their start
 FOIL_MAH_CM2 = 100.0  # half cell: lithium in the counter electrode, ample
 
 
@@ -101,6 +107,22 @@ def anode_free(parameters: Parameters) -> Parameters:
     return parameters.replace(by="anode-free", reservoir_mah_cm2=0.0)
 
 
+@njit(cache=True, nogil=True)
+def _advance_cells(s, p, ocv, control, duration, ambient_k, saved, result, begin, end):
+    """`kernel.advance` for the cells begin … end - 1: s (n, STATE_ROW), control (n, 6), duration and ambient_k (n,)."""
+    for i in range(begin, end):
+        kernel.advance(s[i], p[i], ocv, control[i], duration[i], ambient_k[i], saved[i], result[i])
+
+
+@cache
+def _threads():
+    """Threads of this process. Waiting, they sleep: numba's own (prange) spin, and crawl on a machine that is busy."""
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
 class CellBatch:
     """n cells, advanced together; every quantity is an array (n,). All cells share one cathode curve.
 
@@ -138,16 +160,23 @@ class CellBatch:
         Returns elapsed seconds (n,) and event codes (n,), indices into `host_sim.cell.EVENTS`. Cells may end at
         different times; a cell is moved by a negative or zero duration not at all.
         """
-        if isinstance(control, Control):
-            rows = np.broadcast_to(np.array(control.row(self.area_cm2)), (self.n, 6))
-        else:
-            rows = np.array([one.row(self.area_cm2) for one in control])
-        duration = np.broadcast_to(np.asarray(duration_s, dtype=float), (self.n,))
+        rows = np.empty((self.n, 6))
+        rows[:] = (
+            control.row(self.area_cm2) if isinstance(control, Control) else [c.row(self.area_cm2) for c in control]
+        )
+        duration = np.empty(self.n)
+        duration[:] = duration_s
         if np.any(np.isnan(duration)):
             raise InputError("cells: duration_s holds NaN, allowed is 0 or more")
-        ambient = self._ambient_k if ambient_degc is None else _kelvin(ambient_degc)
-        ambient = np.broadcast_to(np.asarray(ambient, dtype=float), (self.n,))
-        kernel.advance_batch(self._s, self._p, self._ocv, rows, duration, ambient, self._saved, self._result)
+        ambient = np.empty(self.n)
+        ambient[:] = self._ambient_k if ambient_degc is None else _kelvin(ambient_degc)
+        arguments = self._s, self._p, self._ocv, rows, duration, ambient, self._saved, self._result
+        if self.n < LEAST_SHARED:
+            _advance_cells(*arguments, 0, self.n)
+        else:
+            ends = np.linspace(0, self.n, (os.cpu_count() or 1) + 1).astype(int).tolist()
+            for part in [_threads().submit(_advance_cells, *arguments, a, b) for a, b in pairwise(ends)]:
+                part.result()
         return self._result[:, 0].copy(), self._result[:, 1].astype(np.int8)
 
     def state(self):
