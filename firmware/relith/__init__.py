@@ -3,7 +3,7 @@
 try:
     from micropython import const  # a number that the compiler puts in place of its name
 except ImportError:
-    const = int
+    const = int  # type: ignore
 
 VERSION = 100  # 0.1.0: 10000 * major + 100 * minor + patch
 running = None  # the Bms that main.py runs

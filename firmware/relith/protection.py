@@ -110,7 +110,7 @@ class Protection:
             for way in (_C, _D):
                 if TABLE[k][5] & way:
                     self._blocks[way] |= 1 << k
-        self._lost_ms = self._rate_ms = self._still_ppm = self._then_cdegc = 0
+        self._lost_ms = self._rate_ms = self._still_ppm = self._then_cdegc = self._then_count = 0
         self._then_uv = array("i", [0] * profile.cell_count)
 
     def _limit_of(self, limit):

@@ -1,8 +1,8 @@
 """States and transitions: one table of plain tuples, and the few lines that run it.
 
-A row is (state, trigger, guards, next state, effects); triggers, guards and effects are bits. In a tick the first row of the
-present state fires whose trigger and guards all hold, at most one; rows of a state stand in the order of TRIGGERS, most
-pressing first. Leaving any state makes safe: the gate starts every tick from all off (`Outputs.off`) and grants anew.
+A row is (state, trigger, guards, next state, effects); triggers, guards and effects are bits. In a tick the first row
+of the present state fires whose trigger and guards all hold, at most one; rows of a state stand in the order of TRIGGERS,
+most pressing first. Leaving any state makes safe: the gate starts every tick from all off and grants anew.
 The host loads this same table (host_sim/statechart.py): as oracle, and to draw docs/states.md.
 """
 
@@ -21,8 +21,8 @@ _LOCKOUT = const(8)  # latched, survives a power loss
 _STORAGE = const(9)
 
 TRIGGERS = (
-    "lockout", "fault", "stop", "cleared", "limit", "unlimited", "pulse_over", "rest_over", "ready", "pulse_due", "rest_due",
-    "charging", "discharging", "quiet", "unused",
+    "lockout", "fault", "stop", "cleared", "limit", "unlimited", "pulse_over", "rest_over", "ready", "pulse_due",
+    "rest_due", "charging", "discharging", "quiet", "unused",
 )  # fmt: skip
 _ON_LOCKOUT = const(1 << 0)  # a lockout row of protection.TABLE is active or latched
 _ON_FAULT = const(1 << 1)  # the same for a hard row

@@ -304,6 +304,21 @@ def test_a_late_tick_is_noticed():
     assert world.alarms() == []
 
 
+@pytest.mark.parametrize("falls, found", [(True, False), (False, True)])
+def test_a_held_voltage_is_not_a_stuck_one(falls, found):
+    """At the end of charge the voltage stands while the current falls; when neither moves, the sensor is stuck."""
+    world = World(share=0.6)
+    world.run(30, 300)
+    world.alter = volts(4_199_000).__get__(world)
+    permille = 300
+    for _ in range(100):
+        world.tick(4000, permille * world.p.one_c_count // 1000)
+        permille -= permille // 20 if falls else 0
+        if permille < 110:
+            break
+    assert ("voltage_stuck" in world.alarms()) == found
+
+
 @pytest.mark.parametrize("uv, state", [(4_279_000, "SOFT_LIMIT"), (2_501_000, "SOFT_LIMIT")])
 def test_a_soft_limit_leaves_the_other_direction_open(uv, state):
     world = World(share=0.6)
