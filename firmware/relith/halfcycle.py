@@ -60,12 +60,6 @@ class _Mean:
     def take(self):
         return ((self.hi << 20) + self.lo) // self.weight if self.weight else 0
 
-    def absorb(self, other):
-        low = self.lo + other.lo
-        self.hi += other.hi + (low >> 20)
-        self.lo = low & (LIMB - 1)
-        self.weight += other.weight
-
     def clear(self):
         self.hi = self.lo = self.weight = 0
 

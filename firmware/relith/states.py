@@ -1,8 +1,8 @@
 """States and transitions: one table of plain tuples, and the few lines that run it.
 
 A row is (state, trigger, guards, next state, effects); triggers, guards and effects are bits. In a tick the first row
-of the present state fires whose trigger and guards all hold, at most one; rows of a state stand in the order of TRIGGERS,
-most pressing first. Leaving any state makes safe: the gate starts every tick from all off and grants anew.
+of the present state fires whose trigger and guards all hold, at most one; rows of a state stand in the order of
+TRIGGERS, most pressing first. Leaving any state makes safe: the gate starts every tick from all off and grants anew.
 The host loads this same table (host_sim/statechart.py): as oracle, and to draw docs/states.md.
 """
 

@@ -1,0 +1,77 @@
+"""What the journal holds: taken back whole, or not at all."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith import memory
+from relith.bms import Bms
+
+from tests.firmware.rigging import Store, World, profile
+
+
+def worn():
+    """A controller with something to remember, nothing of it zero."""
+    world = World(share=0.5, policy="both", cell_count=2)
+    world.cycle().fill().run(300).empty()
+    bms = world.bms
+    for k, (owner, name) in enumerate(memory._places(bms)[memory._FIXED :]):
+        setattr(owner, name, getattr(owner, name) + 1000 + k)
+    return bms
+
+
+WORN = worn()
+DATA = memory.pack_all(WORN)
+
+
+def numbers(bms):
+    return [getattr(owner, name) for owner, name in memory._places(bms)]
+
+
+def empty():
+    return Bms(profile(policy="both", cell_count=2), Store())
+
+
+def test_all_of_it_comes_back():
+    bms = empty()
+    assert memory.unpack_all(bms, DATA) is True
+    assert numbers(bms) == numbers(WORN)
+    assert [vars(e) for e in bms.estimates] == [vars(e) for e in WORN.estimates]
+    assert memory.pack_all(bms) == DATA
+
+
+def test_every_account_and_latch_is_in_it():
+    named = {name for _, name in memory._places(WORN)}
+    assert {"latched", "seconds", "boots", "index", "armed_until_s", "life_spent_ppm", "last_pulse_s"} <= named
+    owners = [owner for owner, _ in memory._places(WORN)]
+    for account in (WORN.ledger.charged, WORN.ledger.discharged, WORN.ledger.gaps):
+        assert sum(owner is account for owner in owners) == 4
+
+
+@given(st.integers(0, len(DATA) - 1))
+def test_cut_anywhere_it_is_refused(end):
+    bms = empty()
+    before = numbers(bms)
+    assert memory.unpack_all(bms, DATA[:end]) is False
+    assert numbers(bms) == before
+
+
+def test_longer_or_of_another_version_it_is_refused():
+    for data in (DATA + b"\0", bytes([DATA[0] + 1]) + DATA[1:], b""):
+        bms = empty()
+        before = numbers(bms)
+        assert memory.unpack_all(bms, data) is False and numbers(bms) == before
+
+
+@pytest.mark.parametrize("changes", [{"cell_count": 3}, {"nominal_capacity_uah": 240_000}])
+def test_of_another_cell_it_is_refused(changes):
+    bms = Bms(profile(**{"policy": "both", "cell_count": 2, **changes}), Store())
+    assert memory.unpack_all(bms, DATA) is False
+
+
+def test_what_estimator_or_scheduler_refuse_is_refused(monkeypatch):
+    for part in ("inventories", "scheduler"):
+        bms = empty()
+        owner = getattr(bms, part)
+        monkeypatch.setattr(owner[1] if part == "inventories" else owner, "unpack", lambda data: False)
+        before = numbers(bms)
+        assert memory.unpack_all(bms, DATA) is False and numbers(bms) == before
