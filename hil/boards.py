@@ -150,13 +150,19 @@ class Board(ABC):
     def raw(self, data: bytes) -> None:
         """Bytes onto the wire that nobody meant."""
         self.wire.port.write(data)
-        self.client.pump()
+        self._settle()
 
     def repeat(self) -> None:
         """The last frames once more, as a recorder on the wire would."""
         for data in list(self.wire.sent):
             self.wire.port.write(data)
-        self.client.pump()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Listen until the board has had its say: it reports damage piece by piece, and that is no answer to us."""
+        quiet = 0
+        while quiet < 3:
+            quiet = 0 if self.client.pump() else quiet + 1
 
     def fault(self, component: str, verb: str, magnitude: float) -> Callable[[], None]:
         """A fault of `flash` or `link`; returns what heals it."""

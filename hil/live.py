@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from relith.profile import Profile
 from relith.readings import Outputs
 
 from hil.boards import Board
@@ -32,6 +33,7 @@ from hil.usb import UsbBoard
 from host_sim.cell import Control
 from host_sim.cell.layout import CURRENT, VOLTAGE
 from host_sim.errors import InputError
+from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.uses import Terminals
 
 RATE_HZ = 10.0
@@ -48,9 +50,9 @@ def run(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None)
     with contextlib.ExitStack() as stack:
         node = loopback.Node()
         bench = stack.enter_context(
-            Bench({one.role: _instrument(one, node, stack) for one in rig.instruments.values()})
+            Bench({one.role: instrument_of(one, node, stack) for one in rig.instruments.values()})
         )
-        board = _board(scenario, rig, node)
+        board = board_of(rig, scenario.profile, scenario.profile_text, node, sensors_of(scenario))
         stack.callback(board.close)
         kind = OnBench if rig.cell == "bench" else OnCell
         world = kind(scenario, rig, board, bench)
@@ -72,7 +74,7 @@ def _rate(times: np.ndarray) -> Verdict:
     )
 
 
-def _instrument(one: InstrumentFile, node: loopback.Node, stack: contextlib.ExitStack) -> Any:
+def instrument_of(one: InstrumentFile, node: loopback.Node, stack: contextlib.ExitStack) -> Any:
     """An instrument of the rig file; the address `loopback` is one without hardware, on `node`."""
     address = one.address
     if address == "loopback":
@@ -80,14 +82,18 @@ def _instrument(one: InstrumentFile, node: loopback.Node, stack: contextlib.Exit
         if one.role == "emulator":
             node.emulator = unit
         address = stack.enter_context(loopback.Serving(unit)).address
-    return build(one.role, address, one.dialect, channel=one.channel, deadline_s=one.deadline_s)
+    timeout_s = max(0.5, 2.0 * one.deadline_s)  # a reply that is merely late is told from none
+    return build(one.role, address, one.dialect, timeout_s=timeout_s, channel=one.channel, deadline_s=one.deadline_s)
 
 
-def _board(scenario: Scenario, rig: Rig, node: loopback.Node) -> Board:
+def board_of(rig: Rig, profile: Profile, text: str, node: loopback.Node, sensors: SensorModel | None) -> Board:
+    """The board of a rig whose sensors are real. `sensors`: those of a board in this process; None: without error."""
     if rig.board == "host":
-        return TerminalBoard(scenario.profile, scenario.profile_text, node, sensors_of(scenario))
-    assert rig.port is not None
-    return UsbBoard(scenario.profile, scenario.profile_text, rig.port, rig.baud, rig.repl, rig=False)
+        ideal = SensorModel(profile.current_lsb_na, profile.cell_count, 1, spec=SensorSpec())
+        return TerminalBoard(profile, text, node, sensors or ideal)
+    if rig.port is None:
+        raise InputError(f"{rig.path.name}: board is '{rig.board}', which has no terminals (allowed: host, usb)")
+    return UsbBoard(profile, text, rig.port, rig.baud, rig.repl, rig=False)
 
 
 class Live:

@@ -79,7 +79,8 @@ class World:
         self.answers: list[str] = []  # what the board said to every command, in words
         self.clock_known = 1
         self.watchdog = 0
-        self._last_row: dict[str, Any] = {}
+        self.row: dict[str, Any] = {}  # signals of the last tick
+        self.stop_at_s = math.inf  # a tick is made to fall here, for somebody who steps by hand
         self._waiting = [(one, one.moment.at_s) for one in scenario.happenings]
         self._ending: list[tuple[float, str, Callable[[], None]]] = []
         self._capacity = math.nan
@@ -102,13 +103,13 @@ class World:
             loop.step()
             self._count_capacity()
             yield loop.time_s
-            if until is not None and until.holds(self._last_row):
+            if until is not None and until.holds(self.row):
                 break
         self._happen(loop.time_s)
 
     def _next_s(self) -> float:
         times = [at_s for _, at_s in self._waiting if at_s is not None] + [end_s for end_s, _, _ in self._ending]
-        return min(times, default=math.inf)
+        return min(times + [self.stop_at_s] * (self.stop_at_s > self.loop.time_s), default=math.inf)
 
     def _happen(self, now_s: float) -> None:
         """Begin and end whatever is due. A condition is looked at once a tick, on the row before."""
@@ -118,7 +119,7 @@ class World:
             self.trace.moments[f"end of {name}"] = now_s
         for entry in list(self._waiting):
             happening, at_s = entry
-            if at_s is None and self._last_row and happening.moment.when.holds(self._last_row):  # type: ignore[union-attr]
+            if at_s is None and self.row and happening.moment.when.holds(self.row):  # type: ignore[union-attr]
                 self._waiting.remove(entry)
                 at_s = now_s + happening.moment.delay_s
                 self._waiting.append((happening, at_s))
@@ -352,5 +353,5 @@ class World:
         }
         age_s = 0.0 if self.cable_out_s is None else now_s - self.cable_out_s
         row |= said(self.board, outputs, self.ratings.current_lsb_a, self.answer, age_s)
-        self._last_row = row
+        self.row = row
         self.trace.append(now_s, row)

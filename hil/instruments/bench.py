@@ -37,6 +37,12 @@ class Bench:
     ) -> None:
         self._leave(error)
 
+    def keep_alive(self) -> None:
+        """Talk to every instrument whose own watchdog would otherwise switch it off. Call it more often than that."""
+        for instrument in self.instruments.values():
+            if instrument.has("watchdog"):
+                instrument.measure_voltage_v()
+
     def all_off(self) -> list[str]:
         """Open the relays, switch every output off; returns a sentence for each that is not confirmed."""
         failed = []

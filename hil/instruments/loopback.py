@@ -104,6 +104,8 @@ class Node:
         """Current out of one instrument's positive terminal."""
         with self.lock:
             voltage_v, current_a = self.settle()
+            if "output" not in instrument.dialect.headers:  # a meter in series with the cell
+                return current_a
             if not instrument.output_on():
                 return 0.0
             if self.cell is None and instrument is self.emulator:
