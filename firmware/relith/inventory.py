@@ -21,18 +21,18 @@ UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # Estimate.known
 LIMIT_NONE, LIMIT_ANODE, LIMIT_CATHODE = 0, 1, 2  # Estimate.limited_by
 
 # states, each depending on later ones only (udfilter)
-_C, _S, _D, _N, _Q, _GAIN, _OFFSET, _ISO, _SEI, _PULSE, _REST = range(11)
+_C, _S, _D, _N, _Q, _GAIN, _OFFSET, _VOLT, _ISO, _SEI, _PULSE, _REST = range(12)
 _PPB = 1000  # ppb per ppm
-_ACTIVE = ((_N, ONE), (_C, -ONE), (_S, -ONE), (_D, -ONE))
 _LOSS = ((_S, ONE), (_D, ONE))
 
 _END_SIGMA = 3000 * _PPB  # metal left in reach at an anode-limited end
 _FULL_SIGMA = 3000 * _PPB  # repeatability of a full charge
 _FACTOR_DRIFT = 20000000  # random walk of a learned factor per half-cycle, ppb
 _RECOVER_NOISE_PERMILLE = 150  # what one recovery scatters about its expectation
+_FADE_NOISE = 5  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
-_FORMAT = "<BBBBBBHhiiiii%dq" % (11 + 11 + 55)
+_FORMAT = "<BBBBBBHhiiiii%dq" % (12 + 12 + 66)
 
 
 class Estimate:
@@ -72,16 +72,21 @@ class Inventory:
 
     def _start(self, lost):
         """Priors: as built when first powered; after a loss of memory any loss at all is possible."""
-        p, f = self.profile, Filter(11)
+        p, f = self.profile, Filter(12)
         self.filter = f
         f.start(_C, 500000 * _PPB, 600000 * _PPB)
         f.start(_S, 0, 1000 * _PPB)
         f.start(_D, 0, 1000 * _PPB)
-        f.start(_N, p.cathode_capacity_ppm * _PPB + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB)
-        f.start(_Q, p.cathode_capacity_ppm * _PPB, p.cathode_sigma_ppm * _PPB)
-        f.flow(_N, _Q, ONE)  # built discharged: N is the cathode's own lithium and the reservoir
+        hidden = p.cathode_hidden_permille * 1000000
+        swing = p.cathode_capacity_ppm * _PPB
+        f.start(_N, swing + swing * hidden // ONE + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB)
+        f.start(_Q, swing, p.cathode_sigma_ppm * _PPB)
+        f.flow(_N, _Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
+        self._moving = ((_N, ONE), (_S, -ONE), (_D, -ONE), (_Q, -hidden))  # C + A
+        self._active = self._moving + ((_C, -ONE),)
         f.start(_GAIN, 0, p.gain_sigma_ppm * _PPB)
         f.start(_OFFSET, 0, p.offset_sigma_ppm_per_h * _PPB)
+        f.start(_VOLT, 0, p.voltage_sigma_uv * 1000)
         f.start(_ISO, ONE, p.loss_isolated_spread_permille * 1000000)
         f.start(_SEI, ONE, p.loss_sei_spread_permille * 1000000)
         f.start(_PULSE, ONE, p.recover_spread_permille * 1000000)
@@ -157,7 +162,7 @@ class Inventory:
     def _corrode(self, seconds, temp_cdegc, to_middle):
         """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half time."""
         f = self.filter
-        metal = _within(f.x[_Q] - f.x[_C] + to_middle, max(0, f.mean(_ACTIVE) + to_middle))
+        metal = _within(f.x[_Q] - f.x[_C] + to_middle, max(0, f.mean(self._active) + to_middle))
         full = metal * 1000 // max(1, f.x[_Q])
         expected = corrosion_ppb(self.profile, metal, full, seconds, temp_cdegc)
         if expected > 0:
@@ -178,7 +183,7 @@ class Inventory:
         if h.end == END_HIGH:
             drop = self._drop_uv(h.end_permille, h)
             content, slope = content_ppm(self.profile, h.end_uv - drop)
-            self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 4)
+            self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 2)
 
     def _discharge(self, h):
         self._recover(_PULSE, early_share_ppm(self.profile, h))
@@ -186,8 +191,7 @@ class Inventory:
         self._lose(_D, _ISO, isolated_ppb(self.profile, h, self._plate_permille))
         fade = self.profile.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
         self.filter.x[_Q] -= fade
-        self.filter.x[_N] += fade * self.profile.cathode_hidden_permille // 1000  # what full charge leaves in it comes free
-        self.filter.noise(_Q, fade)
+        self.filter.noise(_Q, fade * _FADE_NOISE)
 
     # anchors --------------------------------------------------------------------------------------------------------
 
@@ -197,14 +201,17 @@ class Inventory:
         return self.profile.one_c_ua * rate_permille * micro_ohm // 1000000000
 
     def _anchor_ocv(self, uv):
+        """C = Q * content(uv - bias): the sensor's bias stays, so that many rests are not better than one sensor."""
         content, slope = content_ppm(self.profile, uv)
-        sigma = self.profile.voltage_sigma_uv * ONE // max(1, slope) + 1000 * _PPB
-        if sigma < 30000 * _PPB:  # flatter than that (the plateau of LFP) the voltage says nothing
-            self._anchor_cathode(content, sigma)
+        per_volt = self.filter.x[_Q] * 1000000 // slope
+        if (
+            per_volt // 1000 * self.profile.voltage_sigma_uv // 1000 < 30000 * _PPB
+        ):  # flatter (LFP's plateau) it says nothing
+            self._anchor_cathode(content, 1000 * _PPB, per_volt)
 
-    def _anchor_cathode(self, content, sigma):
+    def _anchor_cathode(self, content, sigma, per_volt=0):
         """C = Q * content. A new C far from the counted one is another cell, or a past that is not ours."""
-        h = ((_C, ONE), (_Q, -content * 1000))
+        h = ((_C, ONE), (_Q, -content * 1000), (_VOLT, -per_volt))
         if self._known != UNKNOWN and self._contradicts(h, sigma):
             return
         self.filter.update(h, 0, sigma * sigma)
@@ -245,7 +252,7 @@ class Inventory:
         doubt = 5000 * _PPB + drop * ONE // slope  # the drop may be twice as large: diffusion
         lack = ((_Q, content * 1000), (_C, -ONE))
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
-        a, a_sigma = f.mean(_ACTIVE), root(f.variance(_ACTIVE) + _END_SIGMA * _END_SIGMA)
+        a, a_sigma = f.mean(self._active), root(f.variance(self._active) + _END_SIGMA * _END_SIGMA)
         cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
         anode = _square(a, a_sigma) + _square(min(0, m), m_sigma)
         ratio = a_sigma * 1000 // m_sigma
@@ -256,13 +263,13 @@ class Inventory:
             return LIMIT_ANODE
         if anode - cathode > 2000:
             self._anchor_cathode(content, doubt)
-        if self._known != UNKNOWN and f.mean(_ACTIVE) < f.sigma(_ACTIVE):
-            f.positive(_ACTIVE)
+        if self._known != UNKNOWN and f.mean(self._active) < f.sigma(self._active):
+            f.positive(self._active)
         return LIMIT_CATHODE
 
     def _at_anode_end(self):
         f = self.filter
-        f.update(_ACTIVE, 0, _END_SIGMA * _END_SIGMA)
+        f.update(self._active, 0, _END_SIGMA * _END_SIGMA)
         self._since_anchor = 0
         self._lost = 0
         self._known = MEASURED
@@ -287,7 +294,7 @@ class Inventory:
 
     def _publish(self):
         f, e = self.filter, self.estimate
-        total = max(0, f.x[_N])
+        total = max(0, f.mean(self._moving) + f.x[_S] + f.x[_D])
         e.cathode_ppm = _within(f.x[_C], total) // _PPB
         e.sei_ppm = _within(f.x[_S], total - e.cathode_ppm * _PPB) // _PPB
         e.isolated_ppm = _within(f.x[_D], total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
@@ -295,11 +302,11 @@ class Inventory:
         e.cathode_sigma_ppm = f.sigma(((_C, ONE),)) // _PPB
         e.sei_sigma_ppm = f.sigma(((_S, ONE),)) // _PPB
         e.isolated_sigma_ppm = f.sigma(((_D, ONE),)) // _PPB
-        e.active_sigma_ppm = f.sigma(_ACTIVE) // _PPB
+        e.active_sigma_ppm = f.sigma(self._active) // _PPB
         e.loss_ppm = e.sei_ppm + e.isolated_ppm
         e.loss_sigma_ppm = f.sigma(_LOSS) // _PPB
         e.cathode_capacity_ppm = f.x[_Q] // _PPB
-        left = ((_N, ONE), (_S, -ONE), (_D, -ONE))  # lithium that can still move: C + A
+        left = self._moving
         if f.mean(left) < f.x[_Q]:
             e.capacity_ppm, e.capacity_sigma_ppm = f.mean(left) // _PPB, f.sigma(left) // _PPB
         else:
@@ -338,7 +345,7 @@ class Inventory:
         if len(data) != calcsize(_FORMAT):
             return False
         values = unpack(_FORMAT, data)
-        x, d, u = values[13:24], values[24:35], values[35:]
+        x, d, u = values[13:25], values[25:37], values[37:]
         if values[0] > 1 or values[1] > 2 or values[2] > 2 or min(d) < 1:
             return False
         e, f = self.estimate, self.filter
@@ -346,9 +353,9 @@ class Inventory:
         e.pulse_trials, self._plate_permille, self._since_anchor = values[6:9]
         self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm = values[9:13]
         e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm if e.loss_per_cycle_ppm else 0
-        for k in range(11):
+        for k in range(12):
             f.x[k], f.d[k] = x[k], d[k]
-        for k in range(55):
+        for k in range(66):
             f.u[k] = u[k]
         self._publish()
         return True
