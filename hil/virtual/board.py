@@ -221,7 +221,7 @@ class VirtualBoard:
                 self.processor.command("stop")
                 self._print(b"\r\nTraceback (most recent call last):\r\nKeyboardInterrupt: \r\n")
                 self.processor.command("repl")
-            elif time.monotonic() >= self._due:
+            elif self.hardware.link_in or time.monotonic() >= self._due:  # as a board does
                 self._keys = b""  # nobody reads standard input while the loop runs
                 try:
                     self._due = time.monotonic() + self.processor.step() / 1000

@@ -120,3 +120,18 @@ def test_the_campaign_finds_what_is_planted(small, monkeypatch):
     monkeypatch.setattr(link, "is_sound", without_crc)
     sums = bench_link.run(bench_link.load())["sums"]
     assert sums["damaged unasked"] > 0 and sums["damaged changed"] > 0
+
+
+def test_every_row_of_the_section_is_measured(small, monkeypatch):
+    from host_sim.bench import judged
+
+    monkeypatch.setattr(bench_link, "HEAP_NOISE", 3000)
+    rate, lockstep = [], bench_link.lockstep
+    monkeypatch.setattr(bench_link, "lockstep", lambda: rate.append(lockstep(30)) or (300.0, 1.0))
+    rows = {row["name"]: row for row in (judged("link", row) for row in bench_link.rows())}
+    assert [name for name, row in rows.items() if row["ok"] is False] == [
+        "noise into the link",
+        "sound frames after noise",
+    ]
+    assert min(rate[0]) > 0
+    assert all(row["value"] > 0 for name, row in rows.items() if row["target"] is None)
