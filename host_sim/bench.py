@@ -1,9 +1,8 @@
 """`make bench`: every figure that was promised, measured beside its peers in one run, into build/bench.json.
 
 A section is a module `bench_<section>.py` in `host_sim` or `hil` with `rows() -> list[dict]`; a row has `name`,
-`value`, `unit`
-and `target`, and where there is one `peer`, `ratio` and `spread`. Whether a row is ok is decided here, from value and
-target.
+`value`, `unit` and `target`, and where there is one `peer`, `ratio` and `spread`. Whether a row is ok is decided
+here, from value and target.
 """
 
 from __future__ import annotations

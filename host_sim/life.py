@@ -71,8 +71,7 @@ def first_lasting(values: list[float], limit: float) -> int | None:
 
 
 def knee(values: list[float]) -> int | None:
-    """Index of the knee: farthest above the chord from first to last value (Kneedle, Satopaa 2011). None below 5
-    values."""
+    """Index of the knee: farthest above the chord from first to last value (Kneedle, Satopaa 2011); None: too short."""
     n = len(values)
     if n < 5:
         return None

@@ -52,9 +52,7 @@ class ClosedLoop:
     """One cell, or a `Series`, under one `Bms`.
 
     `plant` defaults to a cut-off at the profile's pulse limits as the firmware asks for them. `longest_s` bounds
-    every step
-    (for tests). `ambient_degc` is the temperature around the cell. `start_s` is where the calendar stands at the
-    first tick.
+    every step (for tests). `ambient_degc` is the temperature around the cell.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def live(policy: str, setup: Setup, progress: Callable[[Life], None], stopped: C
             life.ended = recorder.verdict()
         elif loop.time_s - recorder.last_end_s > STALL_S:
             life.ended = f"no cycle for {STALL_S / 86_400:.0f} days: {recorder.run.stands()}"
-        if stopped():
+        if life.ended == "running" and stopped():
             life.ended = "interrupted"
     while recorder.estimate_due and loop.time_s - recorder.last_end_s < STALL_S and not stopped():
         recorder.follow(recorder.run.step())  # the firmware books the last discharge once the next charge is under way
@@ -44,9 +44,8 @@ class Recorder:
     """One cell under one policy. In a laboratory a row is a cycle; in a calendar life it is one equivalent full cycle.
 
     The firmware books a half-cycle once the next one is under way, so its estimate comes later than the moment it is
-    of. In a
-    row both stores, the true and the estimated, are those of one end of discharge: the cycle's own, or the last one
-    booked.
+    of. In a row both stores, the true and the estimated, are those of one end of discharge: the cycle's own, or the
+    last one booked.
     """
 
     def __init__(self, policy: str, setup: Setup):

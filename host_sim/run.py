@@ -1,11 +1,11 @@
 """`make run`, the main job: one cell's life under each policy, side by side, to 80 % of its initial capacity.
 
-Leaves report.html, summary.json, CSV tables and one BDF file per policy in one folder, which appears whole or not at
-all.
+Leaves report.html, summary.json, CSV tables and one BDF file per policy in one folder; it appears whole or not at all.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import json
@@ -42,7 +42,10 @@ def parser() -> Parser:
     p = Parser(prog="relith-sim run", description=__doc__.splitlines()[0])
     p.add_argument("--profile", default=setup.profile, metavar="FILE", help="the firmware's profile (JSON)")
     p.add_argument("--policies", default=",".join(DEFAULT), metavar="P,…", help=f"which of {', '.join(POLICIES)}")
-    p.add_argument("--area", type=float, default=setup.area_cm2, metavar="CM2", help="electrode area in cm²")
+    p.add_argument(
+        "--area", type=float, default=argparse.SUPPRESS, metavar="CM2",
+        help="electrode area in cm², to which the profile is scaled (default: the profile's own)",
+    )  # fmt: skip
     p.add_argument("--seed", type=int, default=setup.seed, help="of the sensors and the use")
     p.add_argument("--cycles", type=int, default=setup.cap, metavar="N", help="stop a life here at the latest")
     p.add_argument("--world", choices=WORLDS, default=setup.world, help="which of the laws that the data leave open")
@@ -63,12 +66,13 @@ def parser() -> Parser:
 
 
 def main(argv: list[str]) -> int:
-    """Exit status: 0 when every life came to its end; 1 when one did not (its line says why); 130 after an
-    interrupt."""
+    """Exit status: 0 when every life came to its end; 1 when one did not (its line says why); 130 after Ctrl-C."""
     a = parser().parse_args(argv)
     policies = _policies(a.policies)
+    own_cm2 = load_profile(a.profile).electrode_area_mm2 / 100.0
+    area_cm2 = getattr(a, "area", own_cm2)
     for name, value, low, high in (
-        ("area", a.area, 0.1, 1e5),
+        ("area", area_cm2, 0.1, 1e5),
         ("seed", a.seed, 0, 2**31),
         ("cycles", a.cycles, 1, 100_000),
         ("temperature", a.temperature, -20, 60),
@@ -79,9 +83,11 @@ def main(argv: list[str]) -> int:
     ):
         if not low <= value <= high:
             raise InputError(f"relith-sim run: --{name} is {value:g}, allowed is {low:g} to {high:g}")
-    setup = Setup(a.profile, a.area, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
+    setup = Setup(a.profile, area_cm2, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
                   a.charge, a.discharge, a.hold_stop)  # fmt: skip
-    load_profile(setup.profile, POLICIES[policies[0]], setup.area_cm2)
+    cells = load_profile(setup.profile, POLICIES[policies[0]], area_cm2).cell_count
+    if cells != 1:
+        raise InputError(f"{a.profile}: cell_count is {cells}, but relith-sim run lives one cell; allowed is 1")
     out = Path(a.out)
     _refuse_folder(out)
 
@@ -147,23 +153,34 @@ def live_all(policies: list[str], setup: Setup, processes: int) -> tuple[list[Li
     talk = context.Queue()
     stop = context.Event()
     screen = Screen(policies)
-    interrupted = False
-    with context.Pool(min(processes, len(policies)), _worker_starts, (talk, stop)) as pool:
+    with _Interrupts() as interrupts, context.Pool(min(processes, len(policies)), _worker_starts, (talk, stop)) as pool:
         pending = [pool.apply_async(_worker_lives, (policy, setup)) for policy in policies]
         while not all(result.ready() for result in pending):
-            try:
-                with contextlib.suppress(queue.Empty):
-                    screen.show(*talk.get(timeout=0.1))
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
+            with contextlib.suppress(queue.Empty):
+                screen.show(*talk.get(timeout=0.1))
+            if interrupts.count:
                 stop.set()
         lives = [result.get() for result in pending]
     for life in lives:
-        screen.show(life.policy, len(life.rows["cycle"]), life.rows["capacity_mah"][-1:], life.ended)
-    screen.close()
-    return lives, interrupted
+        screen.show(life.policy, len(life.rows["cycle"]), 0.0, life.ended)
+    return lives, any(life.ended == "interrupted" for life in lives)
+
+
+class _Interrupts:
+    """Counts Ctrl-C instead of raising it, so that none is lost between two lines; the third one raises."""
+
+    def __enter__(self):
+        self.count = 0
+        self._before = signal.signal(signal.SIGINT, self._heard)
+        return self
+
+    def _heard(self, number, frame):
+        self.count += 1
+        if self.count > 2:
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error):
+        signal.signal(signal.SIGINT, self._before)
 
 
 def _worker_starts(talk, stop) -> None:
@@ -196,7 +213,7 @@ class Screen:
             self.stream.write("\n" * len(self.lines))
             self._draw()
 
-    def show(self, policy: str, cycles: int, share, ended: str) -> None:
+    def show(self, policy: str, cycles: int, share: float, ended: str) -> None:
         """`share` of initial capacity in %, while running."""
         running = ended == "running"
         text = f"cycle {cycles:4d}" + (f"  capacity {share:5.1f} %" if running else f"  {ended}")
@@ -205,10 +222,6 @@ class Screen:
             self._draw()
         elif not running or cycles % self.EVERY == 0:
             print(f"{policy:9} {text}", file=self.stream, flush=True)
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self.stream.flush()
 
     def _draw(self) -> None:
         self.stream.write(f"\x1b[{len(self.lines)}A")

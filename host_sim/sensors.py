@@ -1,9 +1,8 @@
 """What the board's sensors make of the true cell: noise, quantisation, offset, gain, delay, wrap, and faults.
 
 INA228-like by default (TI SLYS021A): 20-bit current in counts of the profile's `current_lsb_na` (one count = 312.5 nV
-of
-shunt voltage), a 40-bit charge accumulator that counts every conversion, 195.3125 µV voltage counts. Everything random
-comes from one seed. Positive current charges.
+of shunt voltage), a 40-bit charge accumulator that counts every conversion, 195.3125 µV voltage counts. Everything
+random comes from one seed. Positive current charges.
 """
 
 from __future__ import annotations

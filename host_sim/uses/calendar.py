@@ -15,8 +15,8 @@ class DayPlan(Actor):
     """A day of windows `(start_h, end_h, activity)`, activity being `charge` or a discharge current in A (magnitude).
 
     Outside every window the cell stands idle. `plan(day)` gives the windows of a day, in order; the charger is
-    plugged in
-    during `charge` windows and charges when the meter says that at least `recharge_share` of nominal is missing.
+    plugged in during `charge` windows and charges when the meter says that at least `recharge_share` of nominal is
+    missing.
     """
 
     recharge_share = 0.05

@@ -2,6 +2,8 @@
 account."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from host_sim.cell import Cell, Control, load_parameters
 from host_sim.firmware import FirmwareRun
 from host_sim.life import Setup
 from host_sim.sensors import SensorSpec
+from host_sim.series import Series
 from host_sim.uses import Actor, User
 from host_sim.version import ROOT
 
@@ -137,3 +140,23 @@ def test_a_seed_is_a_board():
 
     assert story(5) == story(5)
     assert story(5) != story(6)
+
+
+def test_a_string_of_two_lives_in_the_loop(tmp_path):
+    """Two cells in series, one of them a little smaller: both are charged and discharged, each has its own estimate."""
+    data = json.loads(Path(SETUP.profile).read_text())
+    path = tmp_path / "string.json"
+    path.write_text(json.dumps(data | {"cell_count": 2}))
+    p = load_parameters()
+    small = p.replace(cathode_capacity_mah_cm2=0.97 * p.value("cathode_capacity_mah_cm2"))
+    string = Series([Cell(p, SETUP.area_cm2), Cell(small, SETUP.area_cm2)])
+    run = FirmwareRun(string, dataclasses.replace(SETUP, profile=str(path)), "none")
+    highest = lowest = 3.5
+    while run.actor.cycles < 2:
+        assert run.loop.time_s < 3 * DAY_S, run.stands()
+        run.step()
+        voltages = [cell.voltage_v for cell in string.cells]
+        highest, lowest = max(highest, *voltages), min(lowest, *voltages)
+    assert run.loop.outputs.alarms == 0 and len(run.bms.estimates) == 2
+    assert 4.1 < highest < 4.28 and lowest > 2.5
+    assert string.cells[0].cathode_mah_cm2 != string.cells[1].cathode_mah_cm2

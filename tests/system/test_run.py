@@ -90,6 +90,7 @@ def test_binary_and_absent_profiles(tmp_path, capsys):
         (["--policies", "none,often"], ["--policies", "often", "adaptive"]),
         (["--policies", "none,none"], ["--policies", "once"]),
         (["--policies", ","], ["--policies", "empty"]),
+        (["--area", "1e-9"], ["--area", "0.1 to"]),
         (["--world", "flat"], ["--world", "flat", "redealt"]),
         (["--use", "boat"], ["--use", "boat", "lab"]),
         (["--charge", "1e9"], ["--charge"]),
@@ -98,6 +99,23 @@ def test_binary_and_absent_profiles(tmp_path, capsys):
 )
 def test_a_bad_option_is_one_sentence(arguments, words, tmp_path, capsys):
     refused(capsys, tmp_path, ["--profile", PROFILE, *arguments], *words)
+
+
+def test_a_string_is_not_this_commands(tmp_path, capsys):
+    path = tmp_path / "string.json"
+    path.write_text(edited(cell_count=4))
+    refused(capsys, tmp_path, ["--profile", path], str(path), "cell_count is 4", "allowed is 1")
+
+
+def test_another_area_is_the_same_life_scaled(tmp_path, capsys):
+    """Ten times the electrode: the same cycles, ten times the charge (sensor errors are of the scale of the counts)."""
+    figures = []
+    for k, area in enumerate([100, 1000]):
+        assert run("--policies", "none", "--cycles", 3, "--area", area, "--out", tmp_path / str(k)) == 0
+        figures.append(json.loads((tmp_path / str(k) / "summary.json").read_text())["results"]["none"])
+    capsys.readouterr()
+    assert figures[1]["initial_mah"] == pytest.approx(10 * figures[0]["initial_mah"], rel=1e-3)
+    assert figures[1]["loss_error_percent"] == pytest.approx(figures[0]["loss_error_percent"], abs=0.1)
 
 
 def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path, capsys):
