@@ -4,6 +4,7 @@ Both are plain float64 rows, so that one kernel serves a single cell and a batch
 """
 
 from collections import namedtuple
+from typing import Any
 
 from host_sim.cell.table import ROWS
 
@@ -12,7 +13,7 @@ LARGEST_GAP_UM = 10.0
 
 NAMES = tuple(row[0] for row in ROWS)
 DERIVED = ("pressure_factor", "sand_ma_cm2", "sub_step_mah_cm2", "sub_step_s")
-P = namedtuple("P", NAMES + DERIVED)(*range(len(NAMES) + len(DERIVED)))  # type: ignore[misc]
+P: Any = namedtuple("P", NAMES + DERIVED)(*range(len(NAMES) + len(DERIVED)))  # type: ignore[misc]
 GAP_EDGE = len(P)  # GAPS + 1 edges in um
 GAP_WEIGHT = GAP_EDGE + GAPS + 1  # GAPS shares, sum 1
 PARAMETER_ROW = GAP_WEIGHT + GAPS
@@ -51,7 +52,7 @@ _STATE = (
     "total_sei",  # bound while plating
     "total_corroded",
 )
-S = namedtuple("S", _STATE)(*range(len(_STATE)))  # type: ignore[misc]
+S: Any = namedtuple("S", _STATE)(*range(len(_STATE)))  # type: ignore[misc]
 DEAD = len(S)  # GAPS + 1 amounts of isolated lithium, mAh cm-2
 BARE = DEAD + GAPS + 1  # how much of each is freed of residual SEI, mAh cm-2 (a label)
 MOVED = BARE + GAPS + 1  # GAPS ways moved, um

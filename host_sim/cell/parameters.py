@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from host_sim.errors import InputError
 
 FITTED = Path(__file__).with_name("fitted.json")
 SUB_STEP = 0.03  # of the cathode's sites: longest sub-step by charge
-_ROW = {row[0]: row for row in ROWS}
+_ROW: dict[str, Any] = {row[0]: row for row in ROWS}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Parameters:
     accuracy: float = 1.0  # sub-step length, relative to the default
 
     def __getitem__(self, name: str) -> Parameter:
-        row = _known(name)
-        return Parameter(*row[:1], self.values[name], *row[2:], changed_by=self.changed_by.get(name, ""))
+        _, _, unit, low, high, source = _known(name)
+        return Parameter(name, self.values[name], unit, low, high, source, self.changed_by.get(name, ""))
 
     def __iter__(self):
         return iter(NAMES)
@@ -123,7 +124,8 @@ def load_parameters(electrolyte="liu21-carbonate", world="redealt") -> Parameter
         raise InputError(f"parameters: electrolyte {electrolyte!r} is unknown; known are {', '.join(SETS)}")
     if world not in WORLDS:
         raise InputError(f"parameters: world {world!r} is unknown; known are {', '.join(WORLDS)}")
-    start = Parameters(electrolyte, world, SETS[electrolyte]["cathode"], {row[0]: float(row[1]) for row in ROWS})
-    parameters = start.replace(by=electrolyte, **SETS[electrolyte]["values"])
+    made: dict[str, Any] = SETS[electrolyte]
+    start = Parameters(electrolyte, world, made["cathode"], {row[0]: float(row[1]) for row in ROWS})
+    parameters = start.replace(by=electrolyte, **made["values"])
     parameters = parameters.replace(by=f"world {world}", **WORLDS[world])
     return parameters.replace(by="fit", **_fitted().get(world, {}).get(electrolyte, {}))
