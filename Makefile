@@ -6,7 +6,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint bench hil flash docs
+.PHONY: help run test lint bench hil flash reproduce sensitivity faults mutants docs
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -35,6 +35,10 @@ hil: .venv/test.stamp node_modules/.stamp  ## scenarios on the virtual rig, or R
 flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=…)
 	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
 	  $(if $(BOARD),--board $(BOARD)) $(if $(UF2),--uf2 $(UF2))
+
+# each works as soon as its module is there, and says so until then; `relith-sim --help` lists what is
+reproduce sensitivity faults mutants: .venv/test.stamp
+	$(BIN)/relith-sim $@ $(ARGS)
 
 docs: .venv/test.stamp  ## the generated pages under docs/, and the README's picture
 	$(BIN)/python -m host_sim.statechart
