@@ -32,28 +32,33 @@ def fill(profile, text, source):
     if type(data) is not dict:
         raise ProfileError(source + ": must be one whole JSON object with a field for each figure")
     known = rows()
-    _check_names(data, known, source)
+    wanted = {"sources": "an object that says where each figure comes from"}
     for row in known:
-        kind, name = row[0], row[1]
-        if kind == "figure":
-            _check(data[name], name, row[2:], source)
-        elif kind == "table":
-            _check_table(data, row, source)
-        elif kind == "text":
-            if type(data[name]) is not str or not 0 < len(data[name]) <= int(row[2]):
-                _refuse(source, "%s is %s, must be a text of 1 to %s characters", name, _shown(data[name]), row[2])
-        else:
+        if row[0] == "figure":
+            wanted[row[1]] = "a whole number from %s to %s" % (row[2], row[3])
+        elif row[0] == "text":
+            wanted[row[1]] = "a text of 1 to %s characters" % row[2]
+        elif row[0] == "table":
+            for at in (1, 4):
+                wanted[row[at]] = "a list of 2 to %d whole numbers from %s to %s" % (_LONGEST, row[at + 1], row[at + 2])
+    _check_names(data, wanted, source)
+    for row in known:
+        if row[0] == "order":
             for k in range(1, len(row) - 1):
                 low, high = row[k], row[k + 1]
                 if data[low] > data[high]:
                     _refuse(source, "%s is %d, must not be above %s, which is %d", low, data[low], high, data[high])
-    if data["policy"] not in POLICIES:
-        _refuse(source, 'policy is "%s", must be one of %s', data["policy"], ", ".join(POLICIES))
-    for row in known:
+            continue
+        for at in (1, 4) if row[0] == "table" else (1,):
+            name = row[at]
+            _check(source, name, data[name], row[0], row[at + 1 :], wanted[name])
+            setattr(profile, name, data[name])
         if row[0] == "table":
-            setattr(profile, row[4], data[row[4]])
-        if row[0] != "order":
-            setattr(profile, row[1], data[row[1]])
+            _check_table(source, row[1], data[row[1]], row[4], data[row[4]])
+    if not data["sources"] or type(data["sources"]) is not dict:
+        _must(source, "sources", data["sources"], wanted["sources"])
+    if profile.policy not in POLICIES:
+        _must(source, "policy", profile.policy, "one of " + ", ".join(POLICIES))
     profile.source = source
     profile.policy = POLICIES.index(profile.policy)
     profile.link_key = profile.link_key.encode()
@@ -65,51 +70,41 @@ def _refuse(source, sentence, *values):
     raise ProfileError(source + ": " + sentence % values)
 
 
-def _check_names(data, known, source):
-    """Every field there, none unknown; a wrong unit is named as such. `sources` says where the figures come from."""
-    ranges = {"sources": "an object that says where each figure comes from"}
-    names = ["sources"]
-    for row in known:
-        if row[0] == "figure":
-            ranges[row[1]] = "a whole number from %s to %s" % (row[2], row[3])
-        elif row[0] == "table":
-            ranges[row[1]] = "a list of whole numbers from %s to %s" % (row[2], row[3])
-            ranges[row[4]] = "a list of whole numbers from %s to %s" % (row[5], row[6])
-            names.append(row[4])
-        elif row[0] == "text":
-            ranges[row[1]] = "a text of 1 to %s characters" % row[2]
-        else:
-            continue
-        names.append(row[1])
-    missing = [name for name in names if name not in data]
+def _check_names(data, wanted, source):
+    """Every field there, none unknown; a wrong unit is named as such."""
     for name in sorted(data):
-        if name not in ranges:
-            for wanted in missing:
-                if _same_but_unit(name, wanted):
-                    _refuse(source, "%s has the wrong unit, must be %s, %s", name, wanted, ranges[wanted])
-            _refuse(source, "%s = %s is not a field of a profile", name, _shown(data[name]))
-    for name in missing:
-        _refuse(source, "%s is missing, must be %s", name, ranges[name])
-    if type(data["sources"]) is not dict or not data["sources"]:
-        _refuse(source, "sources is %s, must be %s", _shown(data["sources"]), ranges["sources"])
+        if name not in wanted:
+            for other in sorted(wanted):
+                if other not in data and _same_but_unit(name, other):
+                    _refuse(source, "%s has the wrong unit, must be %s, %s", name, other, wanted[other])
+            _must(source, name, data[name], "left out, no profile has such a field")
+    for name in sorted(wanted):
+        if name not in data:
+            _refuse(source, "%s is missing, must be %s", name, wanted[name])
 
 
-def _check(value, name, bounds, source):
-    low, high = int(bounds[0]), int(bounds[1])
-    if type(value) is not int or not low <= value <= high:
-        _refuse(source, "%s is %s, must be a whole number from %d to %d", name, _shown(value), low, high)
+def _must(source, name, value, wanted):
+    text = repr(value)
+    _refuse(source, "%s is %s, must be %s", name, text if len(text) <= 40 else text[:37] + "...", wanted)
 
 
-def _check_table(data, row, source):
-    """Two lists of one length, the first rising; voltages fall."""
-    for at in (1, 4):
-        name = row[at]
-        if type(data[name]) is not list or not 2 <= len(data[name]) <= _LONGEST:
-            _refuse(source, "%s is %s, must be a list of 2 to %d whole numbers", name, _shown(data[name]), _LONGEST)
-        for value in data[name]:
-            _check(value, name, row[at + 1 :], source)
-    x, y = row[1], row[4]
-    xs, ys = data[x], data[y]
+def _check(source, name, value, kind, bounds, wanted):
+    """Is a value what a row of this kind and these bounds wants?"""
+    if kind == "text":
+        fits = type(value) is str and 0 < len(value) <= int(bounds[0])
+    elif kind == "figure":
+        fits = type(value) is int and int(bounds[0]) <= value <= int(bounds[1])
+    else:
+        fits = type(value) is list and 2 <= len(value) <= _LONGEST
+        if fits:
+            for number in value:
+                _check(source, "a number of " + name, number, "figure", bounds, wanted)
+    if not fits:
+        _must(source, name, value, wanted)
+
+
+def _check_table(source, x, xs, y, ys):
+    """Two lists of one length, the first rising; rested voltage falls."""
     if len(xs) != len(ys):
         _refuse(source, "%s has %d values and %s has %d, must have the same number", x, len(xs), y, len(ys))
     for k in range(1, len(xs)):
@@ -143,9 +138,3 @@ def _same_but_unit(name, wanted):
     words = wanted.split("_")
     stem = len(words) - (3 if "per" in words else 1)
     return name.split("_")[:stem] == words[:stem]
-
-
-def _shown(value):
-    """A value for a message, short."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
