@@ -182,10 +182,11 @@ def isolated_share(p, j, roughness, depth, warm):
     slow = p[P.isolation_slow] * math.exp(p[P.self_diffusion_kj_mol] * warm)
     if p[P.isolation_law] == 0.0:
         slow *= math.exp(-j / p[P.isolation_slow_ma_cm2])
-        fast = p[P.isolation_fast] * (j / 5.0) ** p[P.isolation_fast_exponent]
+        limit = p[P.isolation_fast_ma_cm2]
+        fast = p[P.isolation_fast] * max(0.0, j - limit) / (5.0 - limit)
     else:
         slow /= 1.0 + j / p[P.isolation_slow_ma_cm2]
-        fast = p[P.isolation_fast] * max(0.0, j - p[P.isolation_ramp_ma_cm2]) / (5.0 - p[P.isolation_ramp_ma_cm2])
+        fast = p[P.isolation_fast] * (j / 5.0) ** p[P.isolation_fast_exponent]
     shape = roughness * p[P.pressure_factor] * max(depth, 0.02) ** -p[P.depth_exponent]
     return min((p[P.isolation_base] + slow + fast) * shape, 0.9)
 

@@ -53,7 +53,8 @@ ROWS = (
     ("isolation_slow", 0.04, "1", 0, 0.3, "assumed; extra at vanishing current"),
     ("isolation_slow_ma_cm2", 1.0, "mA cm-2", 0.1, 5, "assumed"),
     ("isolation_fast", 0.02, "1", 0, 0.3, "assumed; extra at 5 mA cm-2 (carbonate: Liu21)"),
-    ("isolation_fast_exponent", 2.0, "1", 0.5, 5, "assumed"),
+    ("isolation_fast_ma_cm2", 2.5, "mA cm-2", 1, 4, "assumed; kinetic limit, above which that begins"),
+    ("isolation_fast_exponent", 2.0, "1", 0.5, 5, "assumed; of the fast term where isolation_law is 1"),
     ("depth_exponent", 0.25, "1", 0, 0.4, "Liu21's cells: 0.2 to 0.35"),
     ("self_diffusion_kj_mol", 15.0, "kJ mol-1", 0, 40, "assumed; warmth raises the slow term (Abd24)"),
     ("pressure_optimum_mpa", 0.5, "MPa", 0.3, 0.7, "Abd24, Moh25"),
@@ -75,7 +76,7 @@ ROWS = (
     ("redeal_per_mah", 6.0, "cm2 mAh-1", 0, 20, "world: share rho of old gaps dealt anew per plating"),
     ("forget_per_mah", 6.0, "cm2 mAh-1", 0, 20, "world: way already moved that a plating undoes"),
     # -- rest ----------------------------------------------------------------------------------------------------
-    ("barrier_share", 0.1, "1", 0.02, 0.3, "assumed; share freed at most (Zhang24 gives the effect)"),
+    ("barrier_share", 0.15, "1", 0.02, 0.3, "assumed; share freed at most (Zhang24 gives the effect)"),
     ("barrier_tau_h", 3.0, "h", 2, 5, "assumed; 2 to 5"),
     ("barrier_exponent", 1.0, "1", 1, 3, "world: 1 exponential, 2 with an induction time"),
     ("local_stripping", 0.5, "1", 0, 1, "assumed; does locally stripped metal count while a reservoir remains"),
@@ -91,8 +92,7 @@ ROWS = (
     ("mediator_discharge_per_h", 0.0, "h-1", 0, 0.1, "Moh25 4.2; active lithium to the cathode"),
     ("short_s_cm2", 0.0, "S cm-2", 0, 1, "fault: soft short"),
     # -- functional forms ------------------------------------------------------------------------------------------
-    ("isolation_law", 0.0, "0 or 1", 0, 1, "world: 0 exponential slow term and power fast term, 1 hyperbolic and ramp"),
-    ("isolation_ramp_ma_cm2", 2.5, "mA cm-2", 1, 4, "assumed; world other: fast term begins here"),
+    ("isolation_law", 0.0, "0 or 1", 0, 1, "world: 0 exponential slow, ramp fast term; 1 hyperbolic, power"),
 )
 
 # One electrolyte, one set; every experiment of one paper shares it.

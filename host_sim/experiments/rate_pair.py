@@ -9,7 +9,7 @@ from host_sim.experiments.common import below, charge, discharge, lost
 ELECTROLYTE = "zhang25"
 ONE_C = 4.0  # mA cm-2, assumed: an industrial NMC811 electrode
 V_MAX, V_MIN = 4.2, 3.0
-MOST = 800
+MOST = 650
 PAIRS = {"slow/fast": (0.2, 1.0), "fast/slow": (1.0, 0.33)}  # C-rates: charge, discharge
 
 
