@@ -43,6 +43,7 @@ reproduce sensitivity faults mutants: .venv/test.stamp
 docs: .venv/test.stamp  ## the generated pages under docs/, and the README's picture
 	$(BIN)/python -m host_sim.statechart
 	$(BIN)/python -m host_sim.profile_page
+	$(BIN)/python -m host_sim.safety_page
 	$(BIN)/python -m hil.messages
 	$(BIN)/python -m hil.candbc
 	$(BIN)/relith-sim run --picture docs/run.png

@@ -1,5 +1,7 @@
 """The tick as a whole: a laboratory life under each policy, what the journal brings back, and what a person may do."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +153,7 @@ def test_a_reboot_takes_up_where_it_stopped():
     assert not any((again.outputs.charge_enable, again.outputs.discharge_enable, again.outputs.pulse_count))
 
 
+@pytest.mark.safety(9, 10)
 def test_power_lost_in_a_pulse():
     """Outputs off, the pulse spent as planned, never resumed, and a cool-down that has not elapsed."""
     world = lived("liu21").fill().run(30, until="PULSE").run(30)
@@ -163,6 +166,7 @@ def test_power_lost_in_a_pulse():
     assert again.bms.gate.budgets(again.bms).pulse_allowed == 0
 
 
+@pytest.mark.safety(4, 11)
 def test_first_power_up_knows_nothing_and_intervenes_in_nothing():
     world = World(share=0.5, policy="both", store=Store())
     world.cycle().cycle()
@@ -170,6 +174,7 @@ def test_first_power_up_knows_nothing_and_intervenes_in_nothing():
     assert world.bms.protection.latched == 0 and not world.bms.journal_bad
 
 
+@pytest.mark.safety(11)
 @pytest.mark.parametrize("slots", [{0: b"x", 1: b"y"}, {0: bytes(400), 1: b"garbage" * 50}])
 def test_both_slots_destroyed(slots):
     """Unknown, locked out, no intervention: never zeros or defaults."""
@@ -186,6 +191,7 @@ def test_both_slots_destroyed(slots):
     assert third.state == "IDLE" and third.bms.gate.budgets(third.bms).pulse_allowed == 0
 
 
+@pytest.mark.safety(11)
 @given(st.integers(0, 3000), st.integers(0, 255))
 def test_any_damaged_byte_is_noticed(where, value):
     world = _LIVED
@@ -214,6 +220,7 @@ def test_of_another_cell():
         assert all(estimate.known == UNKNOWN for estimate in again.estimates)
 
 
+@pytest.mark.safety(7, 11, 12)
 def test_a_lockout_survives_power_loss_and_a_fault_as_well():
     for uv, state in ((1_900_000, "LOCKOUT"), (2_400_000, "FAULT")):
         world = lived("none")
@@ -240,6 +247,7 @@ def test_journal_is_written_by_charge_and_by_day():
 # -- persons ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.safety(4)
 def test_arming_is_for_days_and_not_longer():
     world = lived("none")
     days = world.p.arm_days
@@ -254,6 +262,7 @@ def test_arming_is_for_days_and_not_longer():
     assert world.bms.disarm() == 0 and not gate.budgets(world.bms).rest_allowed
 
 
+@pytest.mark.safety(12)
 def test_clearing_needs_the_fault_to_be_gone():
     world = lived("none")
     world.alter = lambda r: r.cell_uv.__setitem__(0, 4_300_000)
@@ -288,6 +297,7 @@ PARTS = (
 )  # fmt: skip
 
 
+@pytest.mark.safety(10)
 @pytest.mark.parametrize("part", PARTS)
 def test_an_exception_leaves_outputs_off(part, monkeypatch):
     world = lived("none")
@@ -305,6 +315,7 @@ def test_an_exception_leaves_outputs_off(part, monkeypatch):
     assert not any((o.charge_enable, o.discharge_enable, o.pulse_count, o.pulse_ms, o.discharge_limit_count))
 
 
+@pytest.mark.safety(10)
 def test_boot_waits_for_every_sensor():
     world = World(share=0.5, ready=False)
     world.alter = lambda r: setattr(r, "temp_ok", 0)
@@ -348,3 +359,50 @@ def test_garbage_never_raises_and_never_pulses(ticks):
         if world.state in ("BOOT", "FAULT", "LOCKOUT", "REST") or bits >> 4 & 1:
             assert not o.charge_enable and not o.discharge_enable
         assert bool(o.charge_limit_count) == bool(o.charge_enable)
+
+
+# -- the black box ----------------------------------------------------------------------------------------------------
+
+
+def box(bms):
+    """Rows of eight numbers."""
+    return list(struct.iter_unpack("<8i", bms.black_box.kept))
+
+
+def test_the_last_ticks_before_a_latch_are_kept():
+    world = lived("none")
+    world.run(120, 300)
+    assert box(world.bms) == []
+    world.alter = lambda r: r.cell_uv.__setitem__(0, 4_300_000)
+    world.run(5, 300).run(5, 300)
+    rows = box(world.bms)
+    assert world.state == "FAULT" and len(rows) == 16
+    seconds, count, low, high, hot, what, alarms, switches = rows[-1]
+    assert (count, low, high, hot) == (40_050, 4_300_000, 4_300_000, 2500)
+    assert STATES[what >> 16] == "CHARGE" and switches == 3  # what had been granted until then
+    assert alarms & 2 and rows[0][6] == 0  # the hard row, and nothing at first
+    assert seconds == world.bms.clock.seconds or seconds == world.bms.clock.seconds - 5
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert min(row[2] for row in rows) < 4_200_000  # from before it began
+    again = World(share=0.5, store=world.store, policy="none")
+    assert again.state == "FAULT" and box(again.bms) == rows  # a boot into the latch does not overwrite it
+    assert again.bms.record(2) == again.bms.black_box.kept
+
+
+def test_a_lockout_on_top_of_a_fault_keeps_what_led_to_the_first():
+    world = lived("none")
+    world.run(120, 300)
+    world.alter = lambda r: r.cell_uv.__setitem__(0, 2_400_000)
+    world.run(5).run(5)
+    assert world.state == "FAULT"
+    rows = box(world.bms)
+    world.alter = lambda r: r.cell_uv.__setitem__(0, 1_900_000)
+    world.run(60).run(60)
+    assert world.state == "LOCKOUT" and box(world.bms) == rows
+
+
+def test_a_box_of_the_wrong_size_is_refused():
+    world = lived("none")
+    assert world.bms.black_box.unpack(b"x" * 31) is False
+    assert world.bms.black_box.unpack(b"x" * 32 * 17) is False
+    assert world.bms.black_box.unpack(b"x" * 32) is True

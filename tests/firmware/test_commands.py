@@ -84,6 +84,7 @@ def test_stop_and_resume(board):
     assert outputs.discharge_enable == 1
 
 
+@pytest.mark.safety(4)
 def test_arming_is_kept_and_ended(board):
     board.client.command("arm", 3)
     armed = board.bms.gate.armed_until_s
@@ -104,6 +105,7 @@ def test_longer_consent_than_the_profile_allows_is_refused():
     assert board.bms.gate.armed_until_s == 0
 
 
+@pytest.mark.safety(12)
 def test_a_latch_is_cleared_when_its_fault_is_gone(board):
     board.readings.cell_uv[0] = board.readings.pack_uv = board.bms.profile.hard_max_uv + 50_000
     for _ in range(20):
@@ -203,6 +205,7 @@ def test_a_profile_is_kept_for_the_next_start(board):
     assert board.client.hello()["profile_crc30"] == zlib.crc32(TEXT) & MOST
 
 
+@pytest.mark.safety(15)
 @pytest.mark.parametrize("change, field", [({"min_uv": 1}, "min_uv"), ({"min_mv": 1}, "min_mv")])
 def test_a_bad_profile_is_refused_whole_and_names_the_field(board, change, field):
     text = json.dumps(json.loads(TEXT) | change).encode()
@@ -231,6 +234,7 @@ def test_an_unreadable_slot_is_nothing_to_download(board):
     assert board.client.download("black_box") == b""
 
 
+@pytest.mark.safety(12)
 # ---- the log
 def test_the_log_keeps_changes_and_refusals(board):
     board.client.command("stop")

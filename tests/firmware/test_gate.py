@@ -99,6 +99,7 @@ REST_ONLY = {"NO_CLOCK", "CALENDAR", "FLOOR"}
 PULSE_ONLY = {"CUTOFF", "WINDOW", "NO_RESISTANCE", "PREDICTED", "DAY_BUDGET", "LIFE_BUDGET", "COOLDOWN"}
 
 
+@pytest.mark.safety(2, 4, 5, 6, 7, 9)
 @pytest.mark.parametrize("name", SPOIL)
 def test_each_refusal_alone(name):
     world = ready()
@@ -110,6 +111,7 @@ def test_each_refusal_alone(name):
     assert rest == (set() if name in PULSE_ONLY else expected)
 
 
+@pytest.mark.safety(4)
 @pytest.mark.parametrize("ms, fine", [(300, True), (301, False)])
 @pytest.mark.parametrize("sample", ["current_ms", "cell_ms"])
 def test_samples_must_be_young(ms, fine, sample):
@@ -118,6 +120,7 @@ def test_samples_must_be_young(ms, fine, sample):
     assert names(world.bms.gate.standing(world.bms)) == (set() if fine else {"STALE"})
 
 
+@pytest.mark.safety(4, 6)
 @pytest.mark.parametrize("good", ["current_good", "voltage_good", "temp_good"])
 def test_every_reading_must_be_believed(good):
     world = ready()
@@ -125,24 +128,28 @@ def test_every_reading_must_be_believed(good):
     assert names(world.bms.gate.standing(world.bms)) == {"STALE"}
 
 
+@pytest.mark.safety(1)
 def test_the_stop_line_refuses_too():
     world = ready()
     world.bms.readings.stop = 1
     assert names(world.bms.gate.standing(world.bms)) == {"STOP"}
 
 
+@pytest.mark.safety(9)
 @pytest.mark.parametrize("permille, seconds", [(2001, 10), (0, 10), (-5, 10), (1000, 301), (1000, 0), (1000, -1)])
 def test_stronger_or_longer_than_the_profile(permille, seconds):
     world = ready()
     assert names(world.bms.gate.refuse_pulse(world.bms, permille, seconds)) == {"TOO_STRONG"}
 
 
+@pytest.mark.safety(9)
 def test_more_charge_than_one_pulse_may_take():
     world = ready(pulse_budget_ppm=37_000)
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PULSE_BUDGET"}
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 119)) == set()
 
 
+@pytest.mark.safety(6)
 def test_hot_side_of_the_pulse_window():
     world = ready()
     world.bms.belief.max_cdegc = world.p.pulse_high_cdegc
@@ -151,6 +158,7 @@ def test_hot_side_of_the_pulse_window():
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"WINDOW"}
 
 
+@pytest.mark.safety(5)
 def test_predicted_voltage_takes_resistance_a_quarter_higher_and_each_cell():
     world = ready(cell_count=3)
     uv, drops = world.bms.readings.cell_uv, world.bms.tracker.drop_uv
@@ -175,12 +183,14 @@ def test_a_rest_leaves_time_to_charge(permille, fine):
     assert names(world.bms.gate.refuse_rest(world.bms, 21_600)) == (set() if fine else {"CALENDAR"})
 
 
+@pytest.mark.safety(7)
 def test_a_rest_longer_than_the_profile_allows():
     world = ready()
     world.bms.readings.user_free_s = 200_000
     assert names(world.bms.gate.refuse_rest(world.bms, world.p.rest_max_s + 1)) == {"CALENDAR"}
 
 
+@pytest.mark.safety(9)
 def test_pulses_that_showed_no_benefit():
     world = ready()
     e = world.bms.estimates[0]
@@ -221,6 +231,7 @@ def test_a_pulse_is_delivered_to_the_millisecond():
     assert (main.pulse_permille, main.pulse_s) == (1000, 37)
 
 
+@pytest.mark.safety(3)
 def test_while_it_runs_only_the_sink_conducts():
     world = pulsing()
     o = world.outputs
@@ -230,6 +241,7 @@ def test_while_it_runs_only_the_sink_conducts():
     assert o.pulse_ms == 119_900 and o.next_tick_ms == 100
 
 
+@pytest.mark.safety(10)
 def test_the_journal_knows_first():
     """Whole charge spent, and a record written, before anything flows."""
     world = ready()
@@ -243,6 +255,7 @@ def test_the_journal_knows_first():
     assert again.state == "IDLE" and again.bms.gate.asked == 0  # never resumed
 
 
+@pytest.mark.safety(10, 11)
 def test_no_record_no_pulse():
     world = ready()
     order(world)
@@ -267,6 +280,7 @@ ABORTS = {  # what goes wrong during a pulse -> reason
 }
 
 
+@pytest.mark.safety(5)
 @pytest.mark.parametrize("reason", ABORTS)
 def test_live_abort(reason):
     """Off in the very tick that sees it."""
@@ -280,6 +294,7 @@ def test_live_abort(reason):
     assert world.bms.gate.life_spent_ppm < 2000  # only what flowed is spent
 
 
+@pytest.mark.safety(5)
 def test_a_late_tick_ends_a_pulse():
     for late, state in ((200, "PULSE"), (201, "IDLE")):
         world = pulsing()
@@ -287,6 +302,7 @@ def test_a_late_tick_ends_a_pulse():
         assert world.state == state
 
 
+@pytest.mark.safety(2, 5)
 def test_a_hardware_trip_during_a_pulse():
     world = pulsing()
     world.alter = lambda r: setattr(r, "hardware_trip", 1)
@@ -295,6 +311,7 @@ def test_a_hardware_trip_during_a_pulse():
     assert world.alarms() == ["hardware_trip"]
 
 
+@pytest.mark.safety(5)
 def test_a_sink_that_draws_too_much():
     world = pulsing()
     world.alter = lambda r: setattr(r, "current_count", -round(1.16 * world.p.one_c_count))
@@ -328,6 +345,7 @@ def test_cooling_down_ends():
         assert names(gate.refuse_pulse(world.bms, 1000, 120)) == expected
 
 
+@pytest.mark.safety(9)
 def test_after_a_pulse_it_cools_down_and_the_day_ends():
     world = pulsing(seconds=300, permille=1000)
     world.run(400, until="IDLE")
@@ -344,6 +362,7 @@ def test_after_a_pulse_it_cools_down_and_the_day_ends():
     assert gate.budgets(world.bms).pulse_allowed == 1 and gate.day_spent_ppm == 0
 
 
+@pytest.mark.safety(9)
 @given(st.integers(0, 100_000), st.integers(0, 400_000), st.integers(0, 100_000_000))
 def test_budgets_never_offer_what_would_be_refused(pulse, day, life):
     """The longest pulse offered at the greatest strength is granted."""
@@ -374,6 +393,7 @@ def test_a_rest_lasts_as_long_as_asked():
     assert world.outputs.charge_enable and world.bms.gate.rests == 1
 
 
+@pytest.mark.safety(7)
 @pytest.mark.parametrize(
     "spoil, reason",
     [
@@ -393,6 +413,7 @@ def test_what_ends_a_rest(spoil, reason):
     assert world.state == "IDLE" and world.reason == reason
 
 
+@pytest.mark.safety(7)
 def test_a_rest_needs_margin_above_its_floor():
     world = ready()
     world.bms.scheduler.rest_s = 3600
@@ -409,6 +430,7 @@ def test_a_rest_needs_margin_above_its_floor():
 # -- what conducts ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.safety(1)
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("veto", ["TRIPPED", "HARD", "LOCKED", "STOP"])
 def test_nothing_conducts_against_a_veto(state, veto):
@@ -423,6 +445,7 @@ def test_nothing_conducts_against_a_veto(state, veto):
     assert o.reason == lowest(BITS[veto])
 
 
+@pytest.mark.safety(1)
 def test_vetoes_by_precedence():
     world = ready()
     for veto in ("STOP", "LOCKED", "HARD", "TRIPPED"):
@@ -431,6 +454,7 @@ def test_vetoes_by_precedence():
         assert world.outputs.reason == lowest(BITS[veto])
 
 
+@pytest.mark.safety(1, 10)
 @pytest.mark.parametrize("state", STATES)
 def test_permits_of_a_state(state):
     world = ready()
@@ -455,6 +479,7 @@ def test_full_and_empty_close_their_switch():
     assert (world.outputs.charge_enable, world.outputs.discharge_enable) == (1, 0)
 
 
+@pytest.mark.safety(1)
 def test_stop_is_at_once_and_over_when_released():
     world = ready()
     world.run(60, -300)

@@ -48,6 +48,7 @@ def test_new_board_is_empty_and_what_is_saved_comes_back():
     assert after_reboot(store) == (b"second", GOOD)
 
 
+@pytest.mark.safety(11)
 @pytest.mark.parametrize("flash", [False, True])
 @pytest.mark.parametrize("saves_before", [0, 1, 2, 3])
 def test_cut_at_every_byte_leaves_old_or_new(flash, saves_before):
@@ -70,6 +71,7 @@ def test_cut_at_every_byte_leaves_old_or_new(flash, saves_before):
         assert cut < len(encode(1, new)) or found == new
 
 
+@pytest.mark.safety(11)
 def test_ten_thousand_histories_with_one_cut_each():
     rng = random.Random(6)
     for _ in range(10_000):
@@ -92,6 +94,7 @@ def test_ten_thousand_histories_with_one_cut_each():
         assert journal.save(b"go on") and after_reboot(store) == (b"go on", GOOD)
 
 
+@pytest.mark.safety(11)
 @given(st.binary(max_size=60), st.lists(st.tuples(st.booleans(), st.integers(0, 10**6)), min_size=1, max_size=12))
 def test_flipped_bits_are_never_accepted(payload, flips):
     store = Store()
@@ -107,6 +110,7 @@ def test_flipped_bits_are_never_accepted(payload, flips):
     assert (found in good) if found is not None else status == BAD
 
 
+@pytest.mark.safety(11)
 def test_both_slots_bad_is_bad_and_never_a_default():
     store = Store()
     journal = Journal(store)

@@ -80,6 +80,7 @@ def test_a_missing_field(name):
     assert sentence(without(name)).startswith(f"{name} is missing, must be a")
 
 
+@pytest.mark.safety(12, 15)
 @pytest.mark.parametrize("name, low, high", FIGURES)
 def test_out_of_range_and_not_whole(name, low, high):
     wanted = f"must be a whole number from {low} to {high}"
@@ -107,6 +108,7 @@ def test_voltage_must_fall_with_content():
     assert "ocv_uv must fall, but 4200000 follows 4200000" in sentence(data(ocv_uv=[uv[0], *uv[:-1]]))
 
 
+@pytest.mark.safety(15)
 @pytest.mark.parametrize(
     "name, wrong",
     [
@@ -124,6 +126,7 @@ def test_a_wrong_unit_is_named(name, wrong):
     assert sentence(renamed(name, wrong)).startswith(f"{wrong} has the wrong unit, must be {name}, a ")
 
 
+@pytest.mark.safety(3, 15)
 def test_an_unknown_field():
     assert sentence(data(colour=3)) == "colour is 3, must be left out, no profile has such a field"
     assert "..." in sentence(data(colour="x" * 300))
@@ -162,6 +165,7 @@ def test_garbage(text):
     sentence(text)
 
 
+@pytest.mark.safety(15)
 @pytest.mark.parametrize("version", [0, 2, "1", 1.0, None])
 def test_another_schema_version(version):
     assert sentence(data(schema=version)).endswith("must be a whole number from 1 to 1")

@@ -50,6 +50,7 @@ def guard():
 STEPS = st.lists(st.integers(1, 60_000), min_size=1, max_size=40)
 
 
+@pytest.mark.safety(13)
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 @given(steps=STEPS)
 def test_delay_is_elapsed_time_however_it_is_cut(row, steps):
@@ -121,6 +122,7 @@ def test_recovery_is_elapsed_time_below_the_hysteresis(row, steps):
         watched.update(step)
 
 
+@pytest.mark.safety(12)
 @pytest.mark.parametrize("row", [row for row in ROWS if row["level"] >= HARD], ids=lambda row: row["id"])
 def test_a_latch_stays_until_a_person_clears_it(row):
     p, watched = guard()
@@ -259,6 +261,7 @@ FAULTS = {  # row: what is wrong, what the world wants meanwhile (per mille), en
 }
 
 
+@pytest.mark.safety(7, 8, 13)
 @pytest.mark.parametrize("name", FAULTS)
 def test_found_in_time_and_made_safe(name):
     """From the tick that first shows it above its limit to the outputs that answer it: at most response_ms."""
@@ -289,6 +292,7 @@ def test_found_in_time_and_made_safe(name):
     assert world.bms.gate.budgets(world.bms).pulse_allowed == 0  # no row leaves room for an intervention
 
 
+@pytest.mark.safety(13)
 def test_every_row_has_its_fault():
     """`pulse_current` needs a pulse and `deadline` a late tick: test_gate.py and below."""
     assert set(IDS) - set(FAULTS) == {"pulse_current", "deadline"}

@@ -22,6 +22,7 @@ def stepped(state, facts):
     return STATES[machine.state]
 
 
+@pytest.mark.safety(1, 10)
 def test_the_table_is_sound():
     assert statechart.problems() == []
 
@@ -96,6 +97,7 @@ def test_every_row_fires():
         assert stepped(row.state, bits(row.trigger, *row.guards)) == row.target
 
 
+@pytest.mark.safety(1, 12)
 def test_guards_hold_back():
     for state in ("IDLE", "CHARGE", "DISCHARGE"):
         assert stepped(state, bits("pulse_due")) == state
@@ -106,6 +108,7 @@ def test_guards_hold_back():
         assert stepped(state, bits("sound")) == state
 
 
+@pytest.mark.safety(1)
 @pytest.mark.parametrize("state", STATES)
 def test_safety_comes_first(state):
     """Whatever else holds, a lockout and a fault win, in this order."""

@@ -25,6 +25,7 @@ def test_there_are_at_least_forty():
     assert len(ALL) >= 40
 
 
+@pytest.mark.safety(13)
 @pytest.mark.parametrize("row", protection.TABLE, ids=lambda row: row[0])
 def test_every_diagnostic_row_is_shown_within_its_response_time(row):
     """A scenario that says so expects the row's alarm, within its response time from the cause and one tick."""

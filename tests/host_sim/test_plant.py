@@ -46,6 +46,7 @@ def test_a_direction_needs_its_own_switch(wish, charge, discharge):
     assert (control is wish) == bool(allowed) == own
 
 
+@pytest.mark.safety(2, 3)
 @given(st.integers(1, 300_000), st.integers(1, 200_000))
 def test_a_pulse_only_ever_discharges_and_ends_in_time(count, ms):
     p = plant()
@@ -61,6 +62,7 @@ def test_a_pulse_only_ever_discharges_and_ends_in_time(count, ms):
     assert readings.hardware_trip == 1 and readings.pulse_switch == 0
 
 
+@pytest.mark.safety(2)
 def test_holding_the_line_does_not_restart_the_one_shot():
     p = plant()
     for k in range(20):
@@ -79,6 +81,7 @@ def test_a_pulse_that_ends_in_time_does_not_trip():
     assert p.pulse_a == 0.0 and not p.tripped and p.longest_s(6.0) == math.inf
 
 
+@pytest.mark.safety(2)
 def test_too_much_current_trips_at_once():
     p = plant(cut_off_a=0.3)
     p.fault("pulse_sink", "wrong", 1.0)
@@ -103,6 +106,7 @@ def test_a_faulty_switch_says_what_it_does(verb):
     assert readings.charge_switch == (verb == "stuck")
 
 
+@pytest.mark.safety(2)
 def test_a_stuck_sink_is_ended_by_the_cut_off():
     p = plant(cut_off_s=10.0)
     p.apply(outputs(pulse=100_000, ms=10_000), 0.0)

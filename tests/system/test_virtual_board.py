@@ -77,6 +77,7 @@ def test_boot_and_main_run_and_ctrl_c_stops_the_loop_safely(tmp_path):
     assert told == "True ['boot', 'main', 'safe']\n"
 
 
+@pytest.mark.safety(10)
 def test_an_exception_in_the_loop_makes_safe_and_goes_to_the_prompt(tmp_path):
     (tmp_path / "main.py").write_text(
         "import _host\ndone = []\n_host.forever(lambda: 1 // 0, lambda: done.append('safe'))\n"
@@ -173,6 +174,7 @@ def test_pins_chips_and_converters(board, bench):
     assert board.exec("try: i2c.writeto_mem(0x40, 0, b'ab')\nexcept OSError as e: print(e.errno)") == "5\n"
 
 
+@pytest.mark.safety(2)
 def test_the_cut_off_ends_a_pulse_by_itself(board, bench):
     board.exec(
         "from machine import PWM, Pin\nlevel = PWM(Pin('level', Pin.OUT), duty_u16=32768)\n"
@@ -184,6 +186,7 @@ def test_the_cut_off_ends_a_pulse_by_itself(board, bench):
     assert bench.current_a == 0.0 and bench.hardware.pins["pulse_sense"] == 0
 
 
+@pytest.mark.safety(10)
 def test_watchdog_resets_and_says_so(tmp_path):
     (tmp_path / "main.py").write_text(
         "import _host, machine\nprint('cause', machine.reset_cause())\n"

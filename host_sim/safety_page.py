@@ -1,0 +1,183 @@
+"""docs/safety.md: the safety rules, each with the tests that fail when it is broken, and the table of diagnostics.
+
+A test names its rules with `@pytest.mark.safety(3)`, or a module with `pytestmark = pytest.mark.safety(3, 5)`.
+`python -m host_sim.safety_page` writes the page; `--check` only says whether it is up to date. A rule without a test is
+one sentence and exit 1 either way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from relith.protection import TABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+DOC = ROOT / "docs" / "safety.md"
+TESTS = ROOT / "tests"
+LEVELS = ("warning", "soft", "hard", "lockout")
+BLOCKS = ("", "charge", "discharge", "all")
+
+TEXT = """Precedence
+Hardware trip > hard limit > lockout > soft limit > scheduler > operator. One gate grants. An operator's stop or
+refusal outranks the scheduler, always and at once.
+
+Independent cut-off
+Pulse current and width are bounded by hardware (one-shot, monitor alert, fuse) as well as by the loop. The board file
+says by which; a board without one refuses to arm a pulse.
+
+Discharge direction only
+An activation pulse discharges. Charge-direction and self-heating pulses exist only in a profile that arms them by
+name; this schema has no such name.
+
+Arm only if
+Every reading is fresh, in range and plausible; calibration is in date; the journal is sound; no fault is active or
+recently cleared; load and calendar consent; the arm token, given at commissioning, kept in the journal and renewable
+over the link, has not expired.
+
+Predict first, abort live
+The lowest voltage a pulse will reach, from measured resistance, clears the limit before it begins. It is aborted on
+voltage, current, temperature and its rate, a resistance jump, a stale sample or a missed deadline.
+
+Temperature
+A pulse has a narrower window than normal use. A missing sensor means no.
+
+Deep discharge
+A rest sits above the floor with a margin for self-discharge and the board's own draw, wakes to check, and has a
+longest time. Falling through is a lockout that survives power loss.
+
+Soft short
+Abnormal sag at rest, or charge that never comes out, stops and latches. It is never answered with a pulse.
+
+Budgets
+Charge per pulse, per day, per life; a cool-down; a stop after N measurable interventions without benefit. A profile
+may set budgets within the compiled limits. After a power loss no cool-down or day elapses while off; without a known
+clock no calendar and no rest.
+
+Outputs off
+Boot, brown-out, watchdog and exception leave every output off. A pulse is never resumed. The journal records intent
+before action.
+
+Journal
+Two copies with CRC and sequence number: a cut at any byte leaves one good copy. Both bad: inventory unknown,
+interventions off, never zeros or defaults. An unreadable lockout is a lockout.
+
+Latches and limits
+Clearing a latch is a deliberate act, and logged. A profile may tighten compiled limits, never loosen them. Limits
+tighten with the estimated isolated lithium.
+
+Diagnostics
+Every diagnostic row states its response time and has a fault-injection test that measures it, simulated and on the
+rig.
+
+Black box
+The last events before a latch are kept: readings, state, request, grant.
+
+Refused whole
+A profile or command with a wrong unit, range, checksum or version is refused whole, with a message that names the
+field; what ran before keeps running.
+
+No injected readings near a switch
+A build that takes injected readings (rig, virtual) cannot enable a real switch: its board file has none to enable.
+"""
+RULES = [rule.strip().split("\n", 1) for rule in TEXT.split("\n\n")]  # (name, text), rule 1 first
+
+HEAD = """# Safety
+
+Made by `python -m host_sim.safety_page` from the rules, the markers of the tests and `firmware/relith/protection.py`;
+`make test` checks that it is up to date and that no rule is without a test. Four short files and one table hold all
+of it: `protection.py` (the table), `gate.py`, `states.py`, `journal.py`.
+
+A controller that pulses a lithium-metal cell can hurt someone. These rules are not negotiable.
+"""
+TABLE_HEAD = """
+## Diagnostics
+
+Limits are numbers or fields of the profile; times are elapsed milliseconds. `response` runs from the moment the
+quantity passes its limit to the outputs that answer it; `make faults` measures it in closed loop.
+
+| row | limit | delay ms | level | blocks | back below by | for ms | response ms | black box |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def _numbers(decorator: ast.expr) -> Iterator[int]:
+    """Rule numbers in `pytest.mark.safety(1, 2)`; none in anything else."""
+    if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.safety":
+        for argument in decorator.args:
+            yield ast.literal_eval(argument)
+
+
+def _marked(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(rule, test) for every marker in a test module."""
+    everywhere: list[int] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            everywhere += _numbers(node.value)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            own = [number for decorator in node.decorator_list for number in _numbers(decorator)]
+            for number in sorted({*everywhere, *own}):
+                yield number, node.name
+
+
+def tests_of_rules(folder: Path = TESTS) -> dict[int, list[str]]:
+    """Rule number -> the tests that name it, `path::test`, sorted."""
+    found: dict[int, list[str]] = {number: [] for number in range(1, len(RULES) + 1)}
+    for path in sorted(folder.rglob("test_*.py")):
+        for number, name in _marked(ast.parse(path.read_text(encoding="utf-8"))):
+            found.setdefault(number, []).append(f"{path.relative_to(folder.parent).as_posix()}::{name}")
+    return found
+
+
+def problems(found: dict[int, list[str]]) -> list[str]:
+    """Rules without a test, and tests of rules that are none; one sentence each."""
+    known = range(1, len(RULES) + 1)
+    none = [f"safety rule {number} ({RULES[number - 1][0]}) has no test" for number in known if not found[number]]
+    return none + [f"{found[number][0]} names safety rule {number}, of {len(RULES)}" for number in found.keys() - known]
+
+
+def page(found: dict[int, list[str]]) -> str:
+    """docs/safety.md."""
+    parts = [HEAD]
+    for number, (name, text) in enumerate(RULES, 1):
+        parts.append(f"\n## {number}. {name}\n\n{text}\n\n")
+        by_file: dict[str, list[str]] = {}
+        for test in found[number]:
+            path, _, function = test.partition("::")
+            by_file.setdefault(path, []).append(f"`{function}`")
+        parts += [f"- [{path}](../{path}): {', '.join(names)}\n" for path, names in by_file.items()]
+    parts.append(TABLE_HEAD)
+    for name, _, limit, delay, level, blocks, below, recover, response, kept in TABLE:
+        latched = level >= 2
+        cells = (
+            f"`{name}`", limit if isinstance(limit, int) else f"`{limit}`", delay, LEVELS[level], BLOCKS[blocks],
+            "latched" if latched else below, "" if latched else recover, response, "yes" if kept else "",
+        )  # fmt: skip
+        parts.append(f"| {' | '.join(str(cell) for cell in cells)} |\n")
+    return "".join(parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write docs/safety.md, or check it."""
+    parser = argparse.ArgumentParser(prog="python -m host_sim.safety_page", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when docs/safety.md is out of date")
+    check = parser.parse_args(argv).check
+    found = tests_of_rules()
+    if wrong := problems(found):
+        print("\n".join(wrong), file=sys.stderr)
+        return 1
+    text = page(found)
+    if not check:
+        DOC.write_text(text, encoding="utf-8")
+    elif not DOC.exists() or DOC.read_text(encoding="utf-8") != text:
+        print("docs/safety.md is out of date: run python -m host_sim.safety_page", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
