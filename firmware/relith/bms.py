@@ -9,6 +9,7 @@ outputs.next_tick_ms at most.
 """
 
 from relith import commands, const, memory
+from relith.blackbox import BlackBox
 from relith.clock import DAY_S, Clock
 from relith.gate import Gate
 from relith.halfcycle import HalfCycle, Tracker
@@ -20,7 +21,7 @@ from relith.log import REFUSAL, Log
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
-from relith.states import PULSE, PULSE_BEGINS, PULSE_ENDS, REST, REST_BEGINS, Machine, facts
+from relith.states import BOOT, FAULT, LATCHED, PULSE, PULSE_BEGINS, PULSE_ENDS, REST, REST_BEGINS, Machine, facts
 
 _SAVE_PPM = const(100000)  # charge moved between two journal records
 _WHY_GRANTED = const(0)
@@ -49,6 +50,7 @@ class Bms:
         self.link = Link(stream)
         self.wishes = commands.Wishes()
         self.log = Log()
+        self.black_box = BlackBox()
         self.h = HalfCycle()
         self.boots = 0
         self.good = 0  # ticks in a row with every reading good
@@ -93,6 +95,7 @@ class Bms:
         if tracker.ready and machine.state != PULSE:
             self._estimate()
         self.gate.apply(self)
+        self.black_box.note(self)
         self._journal()
         self.news = self.log.watch(outputs, self.clock.seconds)
         self.link.send(self)
@@ -106,6 +109,9 @@ class Bms:
             gate.begin_pulse(self)
         if effects & REST_BEGINS:
             gate.begin_rest(self)
+        if effects & LATCHED and self.machine.before != BOOT and self.machine.before != FAULT:
+            self.black_box.note(self)  # what has just been read, with what was granted until now
+            self.black_box.keep()
         if not self._save() and effects & PULSE_BEGINS:
             gate.pulse_permille = 0  # no record, no pulse: nothing is turned on, and the next tick ends it
 

@@ -118,6 +118,8 @@ def record(bms, area):
             return bms.journal.store.read(_PROFILE_SLOT if area == _PROFILE else area)
         except OSError:
             return None
+    if area == _BLACK_BOX:
+        return bms.black_box.kept
     if area == _REFUSAL:
         return bms.wishes.refusal
     if area == _LOG:

@@ -10,7 +10,7 @@ _NUMBERS = (
     "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
 _FIXED = 2
-_VERSION = 2
+_VERSION = 3
 
 
 def _places(bms):
@@ -27,7 +27,7 @@ def _places(bms):
 
 
 def _parts(bms):
-    return bms.inventories + [bms.scheduler]
+    return bms.inventories + [bms.scheduler, bms.black_box]
 
 
 def pack_all(bms):
