@@ -25,9 +25,9 @@ from host_sim.errors import InputError
 
 DBC = ROOT / "docs/relith.dbc"
 FIRST_ID = 0x500
-TELEMETRY = ("readings", "outputs", "estimate")
-BITS = {"B": 8, "H": 16, "i": 32, "?": 1, "[": 32}
-SIGNED = "i["
+TELEMETRY = ("readings", "outputs", "ledger", "estimate")
+BITS = {"B": 8, "H": 16, "i": 32, "?": 1, "[": 32, "A": 64}
+SIGNED = "i[A"
 ASCII = str.maketrans({"µ": "u", "°": "deg", "‰": "permille", "σ": "sigma", "…": "...", "·": "*", "−": "-"})
 
 
@@ -85,8 +85,9 @@ def is_current() -> bool:
     """Whether docs/relith.dbc says what the catalogue says (another cantools may write it otherwise)."""
     if not DBC.exists():
         return False
-    kept = load_string(DBC.read_text(encoding="utf-8"), "dbc")
-    return dbc(kept) == dbc(load_string(dbc(), "dbc"))
+    kept, current = (load_string(text, "dbc") for text in (DBC.read_text(encoding="utf-8"), dbc()))
+    assert isinstance(kept, Database) and isinstance(current, Database)  # no diagnostics file
+    return dbc(kept) == dbc(current)
 
 
 def frames(message: Telemetry, base: Database) -> Iterator[tuple[int, bytes]]:

@@ -25,7 +25,8 @@ MOST = 2**30 - 1  # greatest magnitude of an i
 LONGEST = 254  # bytes of an encoded frame
 CHUNK = 128  # bytes of an upload in one frame
 FORMATS = {ord("B"): "<B", ord("H"): "<H", ord("i"): "<i"}
-BIT, LIST, REST = ord("?"), ord("["), ord("*")
+BIT, LIST, REST, ACCOUNT = ord("?"), ord("["), ord("*"), ord("A")
+CYCLE_PPM = 1_000_000  # of an account
 
 
 class LinkError(InputError):
@@ -65,6 +66,8 @@ def pack_fields(names: Iterable[str], kinds: bytes, source) -> bytes:
                 out += value
             elif kind == LIST:
                 out += struct.pack(f"<B{len(value)}i", len(value), *value)
+            elif kind == ACCOUNT:
+                out += struct.pack("<ii", *divmod(value, CYCLE_PPM))
             else:
                 out += struct.pack(FORMATS[kind], value)
         except struct.error:
@@ -90,6 +93,10 @@ def unpack_fields(names: Iterable[str], kinds: bytes, data: bytes) -> dict:
                     count = data[at]
                     values[name] = list(struct.unpack_from(f"<{count}i", data, at + 1))
                     at += 1 + 4 * count
+                elif kind == ACCOUNT:
+                    cycles, ppm = struct.unpack_from("<ii", data, at)
+                    values[name] = cycles * CYCLE_PPM + ppm
+                    at += 8
                 else:
                     (values[name],) = struct.unpack_from(FORMATS[kind], data, at)
                     at += struct.calcsize(FORMATS[kind])

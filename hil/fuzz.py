@@ -19,6 +19,7 @@ from pathlib import Path
 from boards.inject import Injector
 from relith import catalogue, commands, frames, link, log
 from relith.inventory import Estimate
+from relith.ledger import Ledger
 from relith.readings import Outputs, Readings
 
 from hil.catalogue import COMMANDS, REFUSAL
@@ -70,11 +71,13 @@ class Target:
 
     class Profile:
         link_key = KEY
-        crc30 = current_lsb_na = nominal_capacity_uah = 1
+        crc30 = current_lsb_na = nominal_capacity_uah = ppm_count_us = idle_count = one_c_count = 1
+        ppm_count_ms = 36000
 
     def __init__(self, rig: bool = False):
         self.boots, self.profile, self.news = 7, self.Profile(), False
         self.readings, self.outputs, self.estimates = Readings(2, 1), Outputs(), [Estimate(0), Estimate(1)]
+        self.ledger = Ledger(self.profile)
         self.log = log.Log()
         self.link = link.Link(self)
         if rig:

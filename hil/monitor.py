@@ -54,6 +54,7 @@ class View:
     welcome: dict
     readings: dict = field(default_factory=dict)
     outputs: dict = field(default_factory=dict)
+    ledger: dict = field(default_factory=dict)
     estimates: dict[int, dict] = field(default_factory=dict)
     events: deque = field(default_factory=lambda: deque(maxlen=6))
     refused: dict = field(default_factory=dict)
@@ -65,6 +66,8 @@ class View:
         self.heard_s = now_s
         if message.name == "readings":
             self.readings = message.values
+        elif message.name == "ledger":
+            self.ledger = message.values
         elif message.name == "estimate":
             self.estimates[message["cell_index"]] = message.values
         elif message.name == "refused":
@@ -87,7 +90,7 @@ class View:
 
     def is_whole(self) -> bool:
         """Whether every part has been heard at least once."""
-        return bool(self.readings and self.outputs and len(self.estimates) >= self.welcome["cells"])
+        return bool(self.readings and self.outputs and self.ledger and len(self.estimates) >= self.welcome["cells"])
 
     # ---- as text
     def lines(self, now_s: float, style: bool = False) -> list[str]:
@@ -103,6 +106,8 @@ class View:
             lines += [f"{bad}nothing heard for {now_s - self.heard_s:.0f} s{plain}", ""]
         if self.outputs and self.readings:
             lines += self._cell(strong, plain)
+        if self.ledger:
+            lines += self._charge()
         for cell in sorted(self.estimates):
             lines += self._inventory(self.estimates[cell], strong, plain)
         if self.outputs:
@@ -130,8 +135,14 @@ class View:
             f"cells      {volts}",
             f"warmth     {degrees}",
             "switches   " + "   ".join(f"{name} {'ON' if o[key] else 'off'}" for name, key in switches),
-            "",
         ]
+
+    def _charge(self) -> list[str]:
+        """The ledger: mAh in and out since commissioning, and what may have passed unseen."""
+        mah = self.welcome["nominal_capacity_uah"] * 1e-9  # per ppm
+        charged, discharged, gaps = (self.ledger[name] * mah for name in ("charged", "discharged", "gaps"))
+        unseen = f"   at most {gaps:.2f} unseen" if gaps else ""
+        return [f"ledger     {charged:.2f} mAh in, {discharged:.2f} out{unseen}", ""]
 
     def _inventory(self, e: dict, strong: str, plain: str) -> list[str]:
         """One cell's lithium: mAh with 95 % interval, and as a share of all that is known of."""

@@ -1,6 +1,7 @@
 """A board that is nothing but a link: a controller as docs/interfaces.md says, and both ends of a wire."""
 
 from relith.inventory import Estimate
+from relith.ledger import Ledger
 from relith.link import Link
 from relith.log import Log
 from relith.readings import Outputs, Readings
@@ -11,6 +12,7 @@ class Profile:
     crc30 = 12345
     current_lsb_na = 1000
     nominal_capacity_uah = 2_000_000
+    ppm_count_ms, ppm_count_us, idle_count, one_c_count = 7200, 0, 10, 2000
 
 
 class Controller:
@@ -19,6 +21,7 @@ class Controller:
     def __init__(self, cells=1):
         self.boots = 7
         self.profile = Profile()
+        self.ledger = Ledger(self.profile)
         self.news = False
         self.events = Log()
         self.log = []  # what the link refused: (message, refusal, reason)

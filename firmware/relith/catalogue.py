@@ -2,9 +2,9 @@
 
 A frame on the wire: 00, COBS of (code, session, sequence, fields, CRC-32), 00; little-endian, the CRC that of zlib.
 `session` is new at every boot; `sequence` counts the frames of one direction. Kinds of fields are struct's letters
-B H i, an i within ±(2**30 - 1); and "?" one bit, eight to a byte, lowest first; "[" a count byte and that many i; "*"
-the rest of the frame, bytes. Bits stand last. What is too large for its kind is sent as its limit. Names carry the
-unit.
+B H i, an i within ±(2**30 - 1); and "A" an account of the ledger, cycles and ppm as two i; "?" one bit, eight to a
+byte, lowest first; "[" a count byte and that many i; "*" the rest of the frame, bytes. Bits stand last. What is too
+large for its kind is sent as its limit. Names carry the unit.
 
 The comments belong to the tables: name, fields and meaning of each row, for the host (hil/codec.py reads them); what
 only people need costs the board no memory.
@@ -59,6 +59,8 @@ TO_HOST = (
     (("state", "decision", "reason", "pulse_count", "pulse_ms", "balance_mask", "charge_limit_count",
       "discharge_limit_count", "next_tick_ms", "alarms", "charge_enable", "discharge_enable", "journal_due"),
      b"BBBiiiiiii???"),
+    # ledger: Charge so far, in and out kept apart; every second.
+    (("charged", "discharged", "gaps", "offset_mcount", "gain_ppm", "corrections"), b"AAAiii"),
     # estimate: Where one cell's lithium is; every second, the cells in turn.
     (("cell_index", "known", "limited_by", "stage", "cathode_ppm", "cathode_sigma_ppm", "active_ppm",
       "active_sigma_ppm", "isolated_ppm", "isolated_sigma_ppm", "sei_ppm", "sei_sigma_ppm", "loss_ppm",
@@ -107,4 +109,4 @@ COMMANDS = (
     # profile: the profile that the next start will read; an uploaded one is kept there
     # refusal: the sentence that says why the last profile was refused
 # fmt: on
-CRC16 = 0xA732  # of these tables, by which host and board agree (`hil.codec.fingerprint`)
+CRC16 = 0xACEC  # of these tables, by which host and board agree (`hil.codec.fingerprint`)

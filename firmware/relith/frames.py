@@ -18,6 +18,7 @@ _U8 = const(66)  # B
 _U16 = const(72)  # H
 _LIST = const(91)  # [
 _BYTES = const(42)  # *
+_ACCOUNT = const(65)  # A
 _HEAD = const(7)  # where the fields begin in a frame to send: delimiter, COBS byte, code, session, sequence
 
 # CRC-32 of a nibble, upper and lower half: a whole one does not fit a small int
@@ -125,6 +126,8 @@ def pack_fields(buffer, names, kinds, source):
             for byte in range(len(value)):
                 buffer[at] = value[byte]
                 at += 1
+        elif kind == _ACCOUNT:
+            at = _pack_i32(buffer, _pack_i32(buffer, at, value.cycles), value.ppm)
         else:
             at = _pack_i32(buffer, at, value)
     return at + (bits + 7 >> 3)

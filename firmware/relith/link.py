@@ -50,7 +50,8 @@ _NONCE = const(3)
 _DATA = const(4)
 _READINGS = const(5)
 _OUTPUTS = const(6)
-_ESTIMATE = const(7)
+_LEDGER = const(7)
+_ESTIMATE = const(8)
 _COMMIT = const(12)
 
 _AT_ONCE = const(256)  # bytes looked at in one tick
@@ -153,7 +154,15 @@ class Link:
         scratch = bytearray(LONGEST + 8)
         self.data = scratch[:_SHARE]
         for place in range(len(TO_HOST)):  # now, while there is memory
-            source = self if place < _READINGS else (bms.readings, bms.outputs, bms.estimates[0])[place - _READINGS]
+            source = self
+            if place == _READINGS:
+                source = bms.readings
+            elif place == _OUTPUTS:
+                source = bms.outputs
+            elif place == _LEDGER:
+                source = bms.ledger
+            elif place == _ESTIMATE:
+                source = bms.estimates[0]
             end = pack_fields(scratch, TO_HOST[place][0], TO_HOST[place][1], source)
             self._tx.append(bytearray(end + 5))
         self.data = b""
@@ -311,6 +320,7 @@ class Link:
         if due:
             self._sent_ms = now_ms
             self._emit(_READINGS, bms.readings)
+            self._emit(_LEDGER, bms.ledger)
             self._emit(_ESTIMATE, bms.estimates[self._cell])
             self._cell = self._cell + 1 if self._cell + 1 < self.cells else 0
 

@@ -26,6 +26,9 @@ def ask(name, a=0, b=0):
     return {"command": COMMAND[name], "a": a, "b": b}
 
 
+TELEMETRY = ("outputs", "readings", "ledger", "estimate")
+
+
 class Host:
     """Sends numbered frames to a board and decodes what comes back. `replies` leaves telemetry out."""
 
@@ -47,7 +50,7 @@ class Host:
             self.board.tick()
         got = self.decoder.feed(self.board.drain())
         assert self.decoder.damaged == 0
-        return [message for message in got if message.name not in ("outputs", "readings", "estimate")]
+        return [message for message in got if message.name not in TELEMETRY]
 
     def reply(self, name, fields=(), **where):
         self.put(name, fields, **where)
@@ -95,7 +98,7 @@ MESSAGES = [(n, *entry[1:]) for n, entry in TO_BOARD.items()] + [*TO_HOST.values
 def test_every_message_fits_a_frame_for_16_cells(name, names, kinds):
     assert len(names) == len(kinds) == len(set(names)), name
     assert b"?" not in kinds.rstrip(b"?"), "bits stand last"
-    sizes = {"B": 1, "H": 2, "i": 4, "?": 1 / 8, "*": 64}
+    sizes = {"B": 1, "H": 2, "i": 4, "A": 8, "?": 1 / 8, "*": 64}
     lists = {"cell_uv": 16, "temp_cdegc": 8, "counts": 6}
     fields = sum(1 + 4 * lists[n] if k == ord("[") else sizes[chr(k)] for n, k in zip(names, kinds, strict=True))
     assert 1 + 5 + fields + 4 <= frames.LONGEST
@@ -109,7 +112,8 @@ def test_a_link_for_16_cells_sends_them_all():
 
 
 def test_fields_are_attributes_of_what_is_sent():
-    sources = (Readings(), Outputs(), Controller().estimates[0])
+    board = Board()
+    sources = (Readings(), Outputs(), board.bms.ledger, board.bms.estimates[0])
     for (names, _), source in zip(catalogue.TO_HOST[5:], sources, strict=True):
         for name in names:
             getattr(source, name)
@@ -162,6 +166,7 @@ def test_done_says_what_the_controller_says(host):
     assert (done["refusal"], done["reason"]) == (0, 0)
 
 
+@pytest.mark.safety(15)
 @pytest.mark.parametrize(
     "fields, field",
     [
@@ -363,6 +368,7 @@ def test_a_controller_that_raises_is_heard_once(host):
 DANGEROUS = [("clear_latch", 0), ("arm", 30), ("calibrate", 5), ("commission", 0), ("reboot", 0)]
 
 
+@pytest.mark.safety(4)
 @pytest.mark.parametrize("name, a", DANGEROUS)
 def test_a_dangerous_command_answers_a_challenge(host, name, a):
     assert host.reply("command", ask(name, a))["refusal"] == REFUSAL["CHALLENGE"]
@@ -398,6 +404,7 @@ def test_nonces_differ(host):
     assert Host(after).reply("challenge")["nonce"] not in nonces
 
 
+@pytest.mark.safety(4)
 @pytest.mark.parametrize("boots", [7, 0])
 def test_a_recorded_session_replayed_after_a_restart_does_nothing(boots):
     """Everything one session sent, arming and profile included, played again to the restarted board."""
@@ -533,6 +540,7 @@ def test_injected_readings_arrive_as_sent(values):
     assert board.link.inject(board.bms) == 0, "once"
 
 
+@pytest.mark.safety(16)
 def test_only_a_rig_build_takes_injected_readings(host):
     assert host.reply("inject", vars(Readings()))["refusal"] == REFUSAL["RIG"]
 
@@ -598,8 +606,8 @@ def test_telemetry_once_a_second_across_the_wrap():
             assert names_of(board) == []
         board.tick(100)
         got = Decoder().feed(board.drain())
-        assert [message.name for message in got] == ["outputs", "readings", "estimate"]
-        cells.append(got[2]["cell_index"])
+        assert tuple(message.name for message in got) == TELEMETRY
+        cells.append(got[3]["cell_index"])
     assert cells == ([1, 2, 0] * 10)
 
 
@@ -621,7 +629,7 @@ def test_news_is_sent_at_once(change):
 @given(st.data())
 def test_what_is_sent_is_what_is(data):
     board = Board()
-    message, source = data.draw(st.sampled_from([(6, board.bms.outputs), (7, board.bms.estimates[0])]))
+    message, source = data.draw(st.sampled_from([(6, board.bms.outputs), (8, board.bms.estimates[0])]))
     name, names, kinds = TO_HOST[16 + message]
     most = {"B": 255, "i": MOST, "?": 1}
     values = {
@@ -635,6 +643,20 @@ def test_what_is_sent_is_what_is(data):
     assert got.values == values
 
 
+def test_the_ledger_is_sent():
+    board = Board()
+    ledger = board.bms.ledger
+    for k, account in enumerate((ledger.charged, ledger.discharged, ledger.gaps)):
+        account.cycles, account.ppm = 100 + k, 999_000 + k
+    ledger.calibrate(-40, 250)
+    board.tick(1000)
+    (got,) = [m for m in Decoder().feed(board.drain()) if m.name == "ledger"]
+    assert got.values == {
+        "charged": 100_999_000, "discharged": 101_999_001, "gaps": 102_999_002,
+        "offset_mcount": -40, "gain_ppm": 250, "corrections": 1,
+    }  # fmt: skip
+
+
 def test_numbers_too_large_are_sent_as_the_limit():
     board = Board()
     board.bms.outputs.state, board.bms.outputs.reason = 256, -1
@@ -642,7 +664,7 @@ def test_numbers_too_large_are_sent_as_the_limit():
     board.bms.readings.charge_restarts = -1
     board.bms.readings.cell_uv = [2**31]
     board.tick(1000)
-    outputs, readings, _ = Decoder().feed(board.drain())
+    outputs, readings, _, _ = Decoder().feed(board.drain())
     assert [outputs[name] for name in ("state", "reason", "pulse_count", "pulse_ms")] == [255, 255, MOST, -MOST]
     assert (readings["charge_restarts"], readings["cell_uv"]) == (65535, [MOST])
 
@@ -654,4 +676,4 @@ def test_frames_of_the_board_are_numbered():
     for _ in range(20):
         board.tick(1000)
         got += [message.sequence for message in decoder.feed(board.drain())]
-    assert got == [k & 0xFFFF for k in range(0xFFF0, 0xFFF0 + 60)]
+    assert got == [k & 0xFFFF for k in range(0xFFF0, 0xFFF0 + 80)]

@@ -19,6 +19,7 @@ KINDS = {
     ord("H"): st.integers(0, 65535),
     ord("i"): st.integers(-MOST, MOST),
     ord("?"): st.integers(0, 1),
+    ord("A"): st.integers(0, 10**12),
     ord("["): st.lists(st.integers(-MOST, MOST), max_size=16),
     ord("*"): st.binary(max_size=64),
 }
@@ -203,7 +204,7 @@ def test_lockstep():
             link.command("calendar", k, -1)
     assert len(board.bms.commands) == 10
     assert link.lost == 0
-    assert set(link.latest) == {"welcome", "outputs", "readings", "estimate", "done"}
+    assert set(link.latest) == {"welcome", "outputs", "readings", "ledger", "estimate", "done"}
 
 
 def test_lockstep_needs_a_rig():

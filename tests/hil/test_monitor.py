@@ -24,6 +24,7 @@ def known_board(cells=1, rig=False):
     r.current_ok = r.cell_ok = r.temp_ok = 1
     r.current_count = -26_800  # 1 µA each
     o.state, o.charge_limit_count, o.discharge_limit_count, o.discharge_enable = IDLE, 800_000, 2_700_000, 1
+    bms.ledger.charged.cycles, bms.ledger.discharged.ppm, bms.ledger.gaps.ppm = 2, 500_000, 1000
     for k, e in enumerate(bms.estimates):
         r.cell_uv[k] = 3_801_200 + k
         e.known, e.stage, e.limited_by = 2, 3, 1
@@ -52,6 +53,7 @@ def test_state_cell_and_inventory_are_shown():
         "3.8012 V",
         "25.0 °C",
         "charge off   discharge ON   pulse off",
+        "ledger     4000.00 mAh in, 1000.00 out   at most 2.00 unseen",
         "measured · life stage 3 · the last discharge was ended by the anode",
         "isolated    300.00 ± 39.20 mAh",
         "capacity 1800.00 ± 19.60 mAh · CE_cell 99.81 %",
@@ -76,7 +78,7 @@ def test_unknown_is_said_and_what_would_tell():
     board.bms.estimates[0].known = 0
     text = "\n".join(shown(board).lines(30.0))
     assert "unknown; a full charge and a full discharge" in text
-    assert "mAh" not in text
+    assert "capacity" not in text and "±" not in text
 
 
 def test_what_was_not_read_is_not_shown_as_a_figure():
