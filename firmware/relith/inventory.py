@@ -29,10 +29,12 @@ _END_SIGMA = 3000 * _PPB  # metal left in reach at an anode-limited end
 _FULL_SIGMA = 3000 * _PPB  # repeatability of a full charge
 _FACTOR_DRIFT = 20000000  # random walk of a learned factor per half-cycle, ppb
 _RECOVER_NOISE_PERMILLE = 150  # what one recovery scatters about its expectation
+_CATHODE_BIAS = 5000 * _PPB  # what temperature and taper do to a full charge, alike every time
+_RETURN_DOUBT_PERMILLE = 200  # of what came back unseen, see _recover
 _FADE_NOISE = 5  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
-_FORMAT = "<BBBBBBHhiiiii%dq" % (12 + 12 + 66)
+_FORMAT = "<BBBBBBHhiiiii%dq" % (1 + 12 + 12 + 66)
 
 
 class Estimate:
@@ -97,6 +99,7 @@ class Inventory:
         self._lost = lost
         self._known = UNKNOWN
         self._since_anchor = 0  # half-cycles since A was last anchored
+        self._returned = 0  # ppb that came back unseen
         self._doubts = 0
         self._ocv_used = 0  # the rest between two half-cycles anchors once
         self._plate_permille = 200
@@ -147,17 +150,24 @@ class Inventory:
         f.noise(state, expected * _LOSS_NOISE_PERMILLE // 1000)
         f.noise(factor, _FACTOR_DRIFT)
 
-    def _recover(self, factor, share_ppm):
-        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing is clamped."""
+    def _recover(self, factor, share_ppm, seen):
+        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing is clamped.
+
+        What comes back in the user's own discharges is not `seen` by anchors on both sides, and whether old isolated lithium takes part
+        is not known (physics.md §7: the share dealt anew is anywhere in 0 ... 1): its sum widens the split of D and S for good.
+        """
         f = self.filter
         share = min(max(0, f.x[factor]) * share_ppm // 1000000, 9 * ONE // 10)
         if share_ppm <= 0:
             return
         isolated = max(0, f.x[_D])
-        f.x[_D] -= isolated * share // ONE
+        back = isolated * share // ONE
+        f.x[_D] -= back
         f.flow(_D, factor, -isolated * share_ppm // 1000000)
         f.scale(_D, ONE - share)
-        f.noise(_D, isolated * share // ONE * _RECOVER_NOISE_PERMILLE // 1000)
+        f.noise(_D, back * _RECOVER_NOISE_PERMILLE // 1000)
+        if not seen:
+            self._returned += back
 
     def _corrode(self, seconds, temp_cdegc, to_middle):
         """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half time."""
@@ -175,7 +185,7 @@ class Inventory:
                 self.estimate.limited_by != LIMIT_ANODE
             ):  # does stripping count where a reservoir remains? (physics.md §4)
                 share = share * self.profile.rest_local_permille // 1000
-            self._recover(_REST, share)
+            self._recover(_REST, share, 1)
             self._rested = 1 if share * self.estimate.isolated_ppm > _TRIAL_PPM * 1000000 else 0
         self._count(h)
         self._lose(_S, _SEI, sei_ppb(self.profile, h))
@@ -186,7 +196,7 @@ class Inventory:
             self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 2)
 
     def _discharge(self, h):
-        self._recover(_PULSE, early_share_ppm(self.profile, h))
+        self._recover(_PULSE, early_share_ppm(self.profile, h), h.pulse_s)
         self._count(h)
         self._lose(_D, _ISO, isolated_ppb(self.profile, h, self._plate_permille))
         fade = self.profile.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
@@ -219,10 +229,10 @@ class Inventory:
             self._known = INFERRED
 
     def _contradicts(self, h, sigma):
-        """Six sigma and 5 % off twice running: the cell was swapped. Once: ignored."""
+        """Eight sigma and 8 % off twice running: the cell was swapped. Once: ignored."""
         f = self.filter
         off = abs(f.mean(h))
-        if off < 50000 * _PPB or off < 6 * root(f.variance(h) + sigma * sigma):
+        if off < 80000 * _PPB or off < 8 * root(f.variance(h) + sigma * sigma):
             self._doubts = 0
             return False
         self._doubts += 1
@@ -247,9 +257,9 @@ class Inventory:
         of m at 0 (times P(a > 0)), in units of minus twice the logarithm, per mille.
         """
         f, p = self.filter, self.profile
-        drop = self._drop_uv(h.end_permille, h)
-        content, slope = content_ppm(p, h.end_uv + drop)
-        doubt = 5000 * _PPB + drop * ONE // slope  # the drop may be twice as large: diffusion
+        content = content_ppm(p, h.end_uv + self._drop_uv(h.end_permille, h))[0]
+        hard = content_ppm(p, h.end_uv + 13 * self._drop_uv(max(h.rate_permille, h.end_permille), h) // 10)[0]
+        doubt = (8000 + min(content - hard, 25000)) * _PPB  # what flowed before the end weighs too: diffusion
         lack = ((_Q, content * 1000), (_C, -ONE))
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
         a, a_sigma = f.mean(self._active), root(f.variance(self._active) + _END_SIGMA * _END_SIGMA)
@@ -263,8 +273,8 @@ class Inventory:
             return LIMIT_ANODE
         if anode - cathode > 2000:
             self._anchor_cathode(content, doubt)
-        if self._known != UNKNOWN and f.mean(self._active) < f.sigma(self._active):
-            f.positive(self._active)
+            if self._known != UNKNOWN and f.mean(self._active) < f.sigma(self._active):
+                f.positive(self._active)
         return LIMIT_CATHODE
 
     def _at_anode_end(self):
@@ -299,9 +309,10 @@ class Inventory:
         e.sei_ppm = _within(f.x[_S], total - e.cathode_ppm * _PPB) // _PPB
         e.isolated_ppm = _within(f.x[_D], total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
         e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-        e.cathode_sigma_ppm = f.sigma(((_C, ONE),)) // _PPB
-        e.sei_sigma_ppm = f.sigma(((_S, ONE),)) // _PPB
-        e.isolated_sigma_ppm = f.sigma(((_D, ONE),)) // _PPB
+        e.cathode_sigma_ppm = root(f.variance(((_C, ONE),)) + _CATHODE_BIAS * _CATHODE_BIAS) // _PPB
+        hidden = self._returned * _RETURN_DOUBT_PERMILLE // 1000
+        e.sei_sigma_ppm = root(f.variance(((_S, ONE),)) + hidden * hidden) // _PPB
+        e.isolated_sigma_ppm = root(f.variance(((_D, ONE),)) + hidden * hidden) // _PPB
         e.active_sigma_ppm = f.sigma(self._active) // _PPB
         e.loss_ppm = e.sei_ppm + e.isolated_ppm
         e.loss_sigma_ppm = f.sigma(_LOSS) // _PPB
@@ -337,7 +348,7 @@ class Inventory:
             _FORMAT, self._lost, self._known, e.limited_by, self._ocv_used, self._rested, min(e.rest_trials, 255),
             min(e.pulse_trials, 65535), min(self._plate_permille, 32767),
             min(self._since_anchor, 1000000), self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm,
-            *f.x, *f.d, *f.u
+            self._returned, *f.x, *f.d, *f.u
         )  # fmt: skip
 
     def unpack(self, data):
@@ -345,13 +356,14 @@ class Inventory:
         if len(data) != calcsize(_FORMAT):
             return False
         values = unpack(_FORMAT, data)
-        x, d, u = values[13:25], values[25:37], values[37:]
+        x, d, u = values[14:26], values[26:38], values[38:]
         if values[0] > 1 or values[1] > 2 or values[2] > 2 or min(d) < 1:
             return False
         e, f = self.estimate, self.filter
         self._lost, self._known, e.limited_by, self._ocv_used, self._rested, e.rest_trials = values[:6]
         e.pulse_trials, self._plate_permille, self._since_anchor = values[6:9]
         self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm = values[9:13]
+        self._returned = values[13]
         e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm if e.loss_per_cycle_ppm else 0
         for k in range(12):
             f.x[k], f.d[k] = x[k], d[k]
