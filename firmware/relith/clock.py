@@ -9,6 +9,7 @@ from relith import const
 DAY_S = const(86400)
 _MASK = const((1 << 30) - 1)  # ticks_ms wraps behind it
 _HALF = const(1 << 29)
+_BACK = const(5)  # a clock that jumps about runs backwards in every second tick
 
 
 def elapsed(now_ms, then_ms):
@@ -24,7 +25,7 @@ class Clock:
     def __init__(self):
         self.seconds = 0  # since commissioning; below 2**30 for 34 years
         self.elapsed_ms = 0  # since the tick before
-        self.still = 0  # ticks in a row in which time stood still or ran backwards
+        self.still = 0  # ticks in which time stood still, those in which it ran backwards counted _BACK-fold
         self._ms = 0
         self._then_ms = -1
 
@@ -33,11 +34,13 @@ class Clock:
         gone = 0
         if self._then_ms >= 0:
             gone = (now_ms - self._then_ms) & _MASK
-            if gone == 0 or gone >= _HALF:
-                gone = 0
+            if gone == 0:
                 self.still += 1
-            else:
-                self.still = 0
+            elif gone >= _HALF:
+                gone = 0
+                self.still += _BACK
+            elif self.still:
+                self.still -= 1
         self._then_ms = now_ms
         self.elapsed_ms = gone
         gone += self._ms

@@ -82,7 +82,7 @@ class Ledger:
         self.moved_ppm = self.gap_ppm = 0  # of this tick
         self.booked = BY_NOTHING
         self.restarts = 0  # accumulator restarts seen
-        self.disagree = 0  # 1: accumulator and samples disagreed in the last window
+        self.disagree = 0  # 1: accumulator and samples disagreed in the last window, or it jumped
         self.doubt = 0  # 1: they seemed to over a long interval; short ticks will tell
         # corrections, set by calibrate(): applied to what is read out, never to the accounts
         self.offset_mcount = 0  # what the monitor reads at no current, 1/1000 count
@@ -127,8 +127,12 @@ class Ledger:
             if self._base:
                 charge = ((r.charge_hi - self._hi + _HALF_LIMB) & (LIMB - 1)) - _HALF_LIMB  # rolls over at 40 bits
                 charge = charge * LIMB + r.charge_lo - self._lo
-                if r.charge_restarts != self._run or abs(charge) >> 19 > gone_ms // 1000 + 2:
-                    self.restarts += 1  # a step beyond what the monitor can have seen is as good as a restart
+                if r.charge_restarts != self._run:
+                    self.restarts += 1
+                elif abs(charge) >> 19 > gone_ms // 1000 + 2:  # a step beyond what the monitor can have seen
+                    self.restarts += 1
+                    self.disagree = self.doubt = 1
+                    self._window_ms = 0
                 else:
                     self._book(charge)
                     if self._pair and wait_ms:

@@ -24,12 +24,12 @@ _HEATING_CDEGC_MIN = const(10)  # rise of temperature per minute
 _STALE = const(11)  # 1: current, voltage or temperature is missing, old or out of range
 _LOST_MS = const(12)  # for how long
 _STUCK_PPM = const(13)  # charge that passed while no cell voltage moved by a digit
-_SWITCH = const(14)  # 1: a switch conducts, or current flows, though told not to
+_SWITCH = const(14)  # 1: a switch does not do what it is told, or current flows though both are open
 _OVERRUN = const(15)  # 1: the pulse sink does
 _SHORT = const(16)  # 1: a soft short is suspected
-_STILL = const(17)  # ticks in which the clock stood still
+_STILL = const(17)  # ticks in which the clock stood still or ran backwards
 _SUM_UV = const(18)  # sum of cells against the string's own reading
-_DISAGREE = const(19)  # 1: accumulator against samples
+_DISAGREE = const(19)  # 1: the charge accumulator is missing or does not go with the samples
 _LATE_MS = const(20)  # how late this tick is
 _WATCHDOG = const(21)  # 1: the watchdog has reset the board
 _JOURNAL = const(22)  # 1: the journal is not sound
@@ -219,14 +219,14 @@ class Protection:
                 self._then_count = belief.count
         v[_STUCK_PPM] = self._still_ppm
         closed = outputs.charge_enable + outputs.discharge_enable + outputs.pulse_count
-        if r.charge_switch > outputs.charge_enable or r.discharge_switch > outputs.discharge_enable:
+        if r.charge_switch != outputs.charge_enable or r.discharge_switch != outputs.discharge_enable:
             v[_SWITCH] = 1
         else:
             v[_SWITCH] = 1 if closed == 0 and belief.current_good and abs(belief.count) > p.step_count else 0
         v[_OVERRUN] = 1 if r.pulse_switch and not outputs.pulse_count else 0
         v[_SHORT] = bms.short_suspected
         v[_STILL] = bms.clock.still
-        v[_DISAGREE] = bms.ledger.disagree
+        v[_DISAGREE] = 1 if bms.ledger.disagree or not r.charge_ok else 0
         v[_LATE_MS] = elapsed_ms - outputs.next_tick_ms
         v[_WATCHDOG] = r.watchdog_reset
         v[_JOURNAL] = bms.journal_bad
