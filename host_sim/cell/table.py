@@ -119,10 +119,5 @@ WORLDS = {
     "redealt": {},
     "static": {"redeal_per_mah": 0.0},
     "accumulating": {"redeal_per_mah": 0.0, "forget_per_mah": 0.0},
-    "other": {
-        "isolation_law": 1.0,
-        "barrier_exponent": 2.0,
-        "corrosion_exponent": 0.5,
-        "moving_corrosion_exponent": 0.0,
-    },
+    "other": {"isolation_law": 1.0, "barrier_exponent": 2.0, "corrosion_exponent": 0.5, "redeal_per_mah": 0.7},
 }

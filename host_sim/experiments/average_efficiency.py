@@ -14,14 +14,19 @@ MINUTES = {"L5a": 0.0, "L5b": 1.0, "L5c": 2.0}
 
 
 def run(load):
-    return {row: 100.0 * average_ce(load(ELECTROLYTE), minutes) for row, minutes in MINUTES.items()}
+    return {row: 100.0 * average_ce(prepared(load(ELECTROLYTE)), minutes) for row, minutes in MINUTES.items()}
 
 
-def average_ce(parameters, minutes):
+def prepared(parameters):
+    """The cell with isolated lithium, copper stripped."""
     cell = Cell(half_cell(parameters))
     for _ in range(5):
         plate(cell, 3.0, 3.0)
         strip(cell, SLOW)
+    return cell
+
+
+def average_ce(cell, minutes):
     plate(cell, SLOW, RESERVOIR)
     for _ in range(CYCLES):
         strip(cell, SLOW, CYCLED - activate(cell, minutes))

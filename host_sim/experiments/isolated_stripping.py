@@ -13,15 +13,21 @@ PUBLISHED_ISOLATED = 0.33  # mAh cm-2, the denominator of Liu21's recovery
 
 def run(load):
     clean = Cell(half_cell(load(ELECTROLYTE)))
-    isolated = fork(clean)
-    rows = {"L1": plate(isolated, 5.0, 5.0) - strip(isolated, 5.0)}
+    isolated, left = prepared(load(ELECTROLYTE))
+    rows = {"L1": left}
     for letter, rate in RATES.items():
         for row, start in (("L2", isolated), ("L3", clean)):
-            cell = fork(start)
-            rows[row + letter] = 100.0 * strip_after(cell, rate)
+            rows[row + letter] = 100.0 * strip_after(fork(start), rate)
         if letter != "b":
             rows["L4" + letter] = (rows["L2" + letter] - rows["L3" + letter]) / PUBLISHED_ISOLATED
     return rows
+
+
+def prepared(parameters):
+    """The cell with isolated lithium, copper stripped, and what was plated and not stripped, mAh cm-2."""
+    cell = Cell(half_cell(parameters))
+    plated = plate(cell, 5.0, 5.0)
+    return cell, plated - strip(cell, 5.0)
 
 
 def strip_after(cell, rate):

@@ -1,11 +1,13 @@
 """F1, F2, Fang19: whose share of the loss is isolated metal, whose SEI, against CE.
 
-One cycle of 1 mAh cm-2 in Cu–Li cells of both electrolytes, over plating and stripping currents. F1 is the least share
-of isolated metal among those with CE at or below 92 %, F2 the least share of SEI among those at or above 97.5 %.
+One cycle of 1 mAh cm-2 in fresh Cu–Li cells of two electrolytes, over plating and stripping currents, and Liu21's own
+cycles in cells that hold isolated lithium. F1 is the least share of isolated metal among those with CE at or below
+92 %, F2 the least share of SEI among those at or above 97.5 % (and below 100 %: else there is no loss to share).
 """
 
 from host_sim.cell import Cell, half_cell
-from host_sim.experiments.common import plate, strip
+from host_sim.experiments import average_efficiency, isolated_stripping
+from host_sim.experiments.common import fork, plate, strip
 
 ELECTROLYTE = "any"
 PAIRS = tuple(
@@ -14,16 +16,35 @@ PAIRS = tuple(
 
 
 def run(load):
-    points = [point(load(electrolyte), *pair) for electrolyte in ("liu21-carbonate", "zhang25") for pair in PAIRS]
+    splits = [split(load(electrolyte)) for electrolyte in ("liu21-carbonate", "zhang25")]
+    return {row: min(found[row] for found in splits) for row in ("F1", "F2")}
+
+
+def split(parameters):
+    """The two shares for one electrolyte; 1 where none of its CEs is in the row's range."""
+    fresh = Cell(half_cell(parameters))
+    points = [point(fresh, lambda cell, pair=pair: one_cycle(cell, *pair)) for pair in PAIRS]
+    if parameters.electrolyte == "liu21-carbonate":
+        aged, _ = isolated_stripping.prepared(parameters)
+        for rate in isolated_stripping.RATES.values():
+            points.append(point(aged, lambda cell, rate=rate: isolated_stripping.strip_after(cell, rate)))
+        aged = average_efficiency.prepared(parameters)
+        for minutes in average_efficiency.MINUTES.values():
+            points.append(point(aged, lambda cell, minutes=minutes: average_efficiency.average_ce(cell, minutes)))
     return {
-        "F1": min((isolated for ce, isolated in points if ce <= 0.92), default=0.0),
-        "F2": min((1.0 - isolated for ce, isolated in points if ce >= 0.975), default=0.0),
+        "F1": min((isolated for ce, isolated in points if ce <= 0.92), default=1.0),
+        "F2": min((1.0 - isolated for ce, isolated in points if 0.975 <= ce < 1.0), default=1.0),
     }
 
 
-def point(parameters, j_plate, j_strip):
-    """CE of one cycle and the isolated share of its loss."""
-    cell = Cell(half_cell(parameters))
+def point(start, cycle):
+    """CE of `cycle(cell)` run from a state, and the isolated share of what it lost."""
+    cell = fork(start)
+    ce = cycle(cell)
+    isolated = cell.isolated_mah_cm2 - start.isolated_mah_cm2
+    return ce, isolated / (isolated + cell.sei_mah_cm2 - start.sei_mah_cm2)
+
+
+def one_cycle(cell, j_plate, j_strip):
     plated = plate(cell, j_plate, 1.0)
-    ce = strip(cell, j_strip) / plated
-    return ce, cell.isolated_mah_cm2 / (cell.isolated_mah_cm2 + cell.sei_mah_cm2)
+    return strip(cell, j_strip) / plated
