@@ -48,6 +48,8 @@ def test_rows_can_be_judged():
 
 
 def test_voltage_beside_pybamm_and_that_other_kinetics_would_show():
+    import host_sim.peers  # noqa: F401  before PyBaMM: switches its telemetry off
+
     pytest.importorskip("pybamm")
     from host_sim.peers import voltage
 
