@@ -102,6 +102,12 @@ def half_cell(parameters: Parameters) -> Parameters:
     )
 
 
+def full_cell(parameters: Parameters, np_ratio: float) -> Parameters:
+    """The same cell with another lithium reservoir: np_ratio = reservoir / cathode sites as built (0: anode-free)."""
+    reservoir = np_ratio * parameters.value("cathode_capacity_mah_cm2")
+    return parameters.replace(by=f"N/P {np_ratio:g}", reservoir_mah_cm2=reservoir)
+
+
 def anode_free(parameters: Parameters) -> Parameters:
     """The same cell built without lithium on the anode."""
     return parameters.replace(by="anode-free", reservoir_mah_cm2=0.0)

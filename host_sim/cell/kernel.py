@@ -60,6 +60,13 @@ def take_fresh(s, amount):
 
 
 @njit(cache=True)
+def to_dead(s, amount):
+    """Active metal that loses contact; no plating has dealt it a gap yet."""
+    add(s, S.active, -amount)
+    s[DEAD + GAPS] += amount
+
+
+@njit(cache=True)
 def from_dead(s, k, store, amount):
     """Isolated lithium of class k to the active metal, the SEI or the cathode."""
     s[DEAD + k] -= amount
@@ -247,8 +254,7 @@ def strip(s, p, j, hours, warm, kinetic):
         share = isolated_share(p, j, 1.0, max(s[S.deposit], 1.0), warm)
         isolated += (charge - from_fresh) * share / (1.0 - share)
     isolated = min(isolated, max(s[S.active] - charge, 0.0))
-    add(s, S.active, -isolated)
-    s[DEAD + GAPS] += isolated
+    to_dead(s, isolated)
     move(s, S.active, S.cathode, charge)
     take_fresh(s, charge + isolated)
     s[S.stripped] += charge
