@@ -1,10 +1,9 @@
 """One tick, top to bottom. Read this file first.
 
-sample -> believe -> count -> protect -> state -> (at the end of a half-cycle: estimate -> schedule) -> gate ->
-apply -> journal -> send. Data flows down this list and never back up within a tick. The scheduler asks; the gate
-alone grants.
+sample -> believe -> count -> protect -> state -> (at the end of a half-cycle: estimate -> schedule) -> gate -> apply
+-> journal -> send. Data flows down this list, never back up within a tick. The scheduler asks; the gate alone grants.
 
-A board does, forever: board.read(readings); outputs = bms.tick(readings); board.apply(outputs); wait
+A board does, forever: board.read(readings); outputs = bms.tick(readings); board.apply(outputs); and waits for
 outputs.next_tick_ms at most.
 """
 

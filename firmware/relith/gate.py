@@ -1,5 +1,4 @@
-"""The gate: the only place that turns an output on. The scheduler asks, the world wishes; what is not granted stays
-off.
+"""The gate: the only place that turns an output on. The scheduler asks, the world wishes; the rest stays off.
 
 Precedence: hardware trip > hard limit > lockout > soft limit > scheduler > operator; an operator's stop or refusal
 outranks the scheduler at once. Every refusal is a bit, in that order; the lowest one set is the reason that is told.
@@ -74,9 +73,7 @@ def lowest(mask):
 
 
 class Gate:
-    """Standing permissions, budgets, and the running pulse or rest. `bms` is passed in: it is read, and never
-    called.
-    """
+    """Standing permissions, budgets, and the running pulse or rest. It reads the `bms` passed in, never calls it."""
 
     def __init__(self, profile):
         self.profile = profile
@@ -241,9 +238,7 @@ class Gate:
             bms.outputs.reason = reason
 
     def _ask(self, bms):
-        """A pulse begins the discharge after a charge, a rest follows a discharge; when more has moved, the time
-        has passed.
-        """
+        """A pulse begins the discharge after a charge, a rest follows a discharge; later is too late."""
         if bms.tracker.since_end_ppm >= TURN_PPM:
             self.asked = 0
             return _WHY_PASSED

@@ -7,21 +7,25 @@ new half-cycle as well.
 
 from array import array
 
+from relith import const
 from relith.readings import LIMB
 
-END_STOPPED, END_LOW, END_HIGH = 0, 1, 2
-TURN_PPM = 5000  # charge against the direction that makes a turn, and the least that makes a half-cycle
-EARLY_PPM = 50000  # `early_rate_permille` is the mean over so much
-STOP_S = 60  # without current: the half-cycle has ended
-_LONG_REST_S = 1800  # the same direction afterwards is a new half-cycle
-_SETTLE_S = 600  # voltage is compared over this time ...
-_SETTLE_UV = 2000  # ... and has settled when it moved less (3.3 µV/s; fuel gauges take 4)
-_COLD_CDEGC, _HOT_CDEGC = 500, 4500  # outside, a rested voltage does not qualify
-_NEAR_UV = 5000  # noise at a cut-off
-_STRING_UV = 20000  # a cell this far above the cut-off was not the one that ended the discharge
-_RUNAWAY_UV = 200000  # this close to the cut-off an emptying anode looks like resistance
-_STEP_MS = 2000  # a current step within this time shows resistance, not diffusion
-_ENOUGH_S = 1 << 29  # seconds are not counted beyond
+END_STOPPED = const(0)
+END_LOW = const(1)  # cut-off reached under discharge
+END_HIGH = const(2)  # full charge reached
+TURN_PPM = const(5000)  # charge against the direction that makes a turn, and the least that makes a half-cycle
+EARLY_PPM = const(50000)  # `early_rate_permille` is the mean over so much
+_STOP_S = const(60)  # without current: the half-cycle has ended
+_LONG_REST_S = const(1800)  # the same direction afterwards is a new half-cycle
+_SETTLE_S = const(600)  # voltage is compared over this time ...
+_SETTLE_UV = const(2000)  # ... and has settled when it moved less (3.3 µV/s; fuel gauges take 4)
+_COLD_CDEGC = const(500)  # outside these, a rested voltage does not qualify
+_HOT_CDEGC = const(4500)
+_NEAR_UV = const(5000)  # noise at a cut-off
+_STRING_UV = const(20000)  # a cell this far above the cut-off was not the one that ended the discharge
+_RUNAWAY_UV = const(200000)  # this close to the cut-off an emptying anode looks like resistance
+_STEP_MS = const(2000)  # a current step within this time shows resistance, not diffusion
+_ENOUGH_S = const(1 << 29)  # seconds are not counted beyond
 
 
 class HalfCycle:
@@ -201,9 +205,7 @@ class Tracker:
         stretch.pulse_s += seconds
 
     def record(self, h, cell, complete):
-        """Fill `h` for one cell: the half-cycle that is complete, or the one that ended just now (nothing known
-        after it).
-        """
+        """Fill `h` for one cell: the half-cycle that is complete, or else the one that has just ended."""
         p = self.profile
         s = self._done if complete else self._main
         h.kind = s.kind
@@ -283,7 +285,7 @@ class Tracker:
         ms = self._rest_ms + elapsed_ms
         self.rest_s = min(self.rest_s + ms // 1000, _ENOUGH_S)
         self._rest_ms = ms % 1000
-        if self.rest_s >= STOP_S and main.net_ppm - main.asked_ppm >= TURN_PPM and not self._turning:
+        if self.rest_s >= _STOP_S and main.net_ppm - main.asked_ppm >= TURN_PPM and not self._turning:
             self._ended(main.end)
         if not belief.voltage_good or not belief.temp_good:
             self._then_s = -1

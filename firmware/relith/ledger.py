@@ -9,24 +9,26 @@ there may have been. Every intermediate stays below 2**30 for |current| <= 2**19
 longer ones go in pieces.
 """
 
+from relith import const
 from relith.clock import elapsed
-from relith.readings import LIMB, TICKS_PERIOD_MS
+from relith.readings import LIMB
 
-CYCLE_PPM = 1000000
-BY_NOTHING, BY_ACCUMULATOR, BY_SAMPLES, BY_GAP = 0, 1, 2, 3  # what the last interval was booked from
-_PIECE_MS = 65535
-_HALF_LIMB = LIMB >> 1
-_BACK_MS = TICKS_PERIOD_MS >> 1
-_LAPSE_MS = 1000  # samples further apart than this, with a failed reading between them, leave a gap
-_WINDOW_MS = 1000  # accumulator and samples are compared over windows this long ...
-_WINDOW_MAX_MS = 2000  # ... to this long: under a varying current, samples far apart prove nothing
-_ZERO_MS = 3600000  # open switches for an hour measure the offset
+CYCLE_PPM = const(1000000)
+BY_NOTHING = const(0)  # what the last interval was booked from
+BY_ACCUMULATOR = const(1)
+BY_SAMPLES = const(2)
+BY_GAP = const(3)
+_PIECE_MS = const(65535)
+_HALF_LIMB = const(1 << 19)
+_BACK_MS = const(1 << 29)
+_LAPSE_MS = const(1000)  # samples further apart than this, with a failed reading between them, leave a gap
+_WINDOW_MS = const(1000)  # accumulator and samples are compared over windows this long ...
+_WINDOW_MAX_MS = const(2000)  # ... to this long: under a varying current, samples far apart prove nothing
+_ZERO_MS = const(3600000)  # open switches for an hour measure the offset
 
 
 class Account:
-    """Charge in one direction, never falling: `cycles` (of nominal capacity), `ppm`, `ms` (count·ms), `us`
-    (count·us).
-    """
+    """Charge in one direction, never falling: cycles of nominal capacity, `ppm`, `ms` (count·ms), `us` (count·us)."""
 
     def __init__(self, ppm_count_ms, ppm_count_us):
         self.cycles = self.ppm = self.ms = self.us = 0
@@ -34,9 +36,7 @@ class Account:
         self._unit_us = ppm_count_us  # 0 … 999
 
     def add(self, count, ms, us):
-        """Book count·ms and us count·us: 0 <= count <= 2**19, 0 <= ms < 2**16, 0 <= us < 2**26. Returns whole ppm
-        gained.
-        """
+        """Book count·ms and us count·us; returns whole ppm gained. 0 <= count <= 2**19, ms < 2**16, us < 2**26."""
         unit = self._unit_ms
         us += self.us
         rest = self.ms + count * (ms & 511) + us // 1000
@@ -71,9 +71,7 @@ class Account:
 
 
 class Ledger:
-    """`count()` once per tick. `moved_ppm` is what it booked (signed), `booked` from what, `gap_ppm` what may be
-    missing.
-    """
+    """`count()` in every tick: `moved_ppm` is what it booked, from what `booked`; `gap_ppm` is what may be missing."""
 
     def __init__(self, profile):
         self.charged = Account(profile.ppm_count_ms, profile.ppm_count_us)
@@ -116,9 +114,7 @@ class Ledger:
         self.corrections += 1
 
     def count(self, r, belief, switches_open):
-        """Book the interval that ends with these readings. `switches_open`: 1 when no current can have passed in
-        it.
-        """
+        """Book the interval that ends with these readings. `switches_open`: true when no current can have passed."""
         self.moved_ppm = self.gap_ppm = 0
         self.booked = BY_NOTHING
         gone_ms = elapsed(r.now_ms, self._covered_ms)
