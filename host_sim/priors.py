@@ -1,6 +1,7 @@
 """Profile priors from a parameter set: what a maker of cells would measure on the mean cell, in the profile's fields.
 
-Each figure is measured on the simulated cell of the `redealt` world as a laboratory would measure it: one cycle more from a saved
+Each figure is measured on the simulated cell of the `redealt` world as a laboratory would measure it: one cycle more
+from a saved
 state, one condition changed at a time. Spreads are handed over, not measured.
 """
 
@@ -78,7 +79,7 @@ def measured_priors(lives, reference=0.3, cycles=12):
         )
 
     base, sei, _ = cycle()
-    resistance = int(lives.records[0].resistance_uohm)
+    resistance = int(lives.resistance_uohm[0])
 
     def factors(name, points):
         return [round(1000 * cycle(**{name: point})[0] / base) for point in points]
@@ -92,7 +93,7 @@ def measured_priors(lives, reference=0.3, cycles=12):
         "loss_strip_rate_permille": _permille(STRIP_RATES),
         "loss_strip_factor_permille": factors("strip", STRIP_RATES),
         "loss_depth_permille": _permille(DEPTHS),
-        "loss_depth_factor_permille": factors("depth", DEPTHS[:-1]) + [1000],
+        "loss_depth_factor_permille": [*factors("depth", DEPTHS[:-1]), 1000],
         "loss_temp_cdegc": [round(t * 100) for t in TEMPS_DEGC],
         "loss_temp_factor_permille": factors("degc", TEMPS_DEGC),
     }
@@ -118,13 +119,13 @@ def measured_priors(lives, reference=0.3, cycles=12):
     lives.charge(reference)
     c = lives.cells
     corroded, fresh = c.total("corroded"), c.cathode_sites_mah_cm2 - c.cathode_mah_cm2
-    lives._advance(Control.rest(), 86400.0)
+    lives.advance(Control.rest(), 86400.0)
     fields["corrosion_ppm_per_day"] = round(1e6 * float((c.total("corroded") - corroded)[0] / fresh[0]))
     return fields
 
 
 def _permille(values):
-    return [int(round(1000 * value)) for value in values]
+    return [round(1000 * float(value)) for value in values]
 
 
 def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
@@ -132,21 +133,22 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
 
     Returns a namespace with the fields that estimator and scheduler read (docs/interfaces.md).
     """
-    low, high = lives._swing
+    low, high = lives.swing_limits
     table_uv = [round(1e6 * float(ocv(parameters.cathode, low + part * (high - low)))) for part in CONTENT_POINTS]
     built = lives.truth()
     lithium = (
-        float((built.cathode + built.active)[0]) + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+        float((built["cathode"] + built["active"])[0])
+        + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
     )
     measured = measured_priors(lives)
-    swing = float(lives.truth().swing[0])
+    swing = float(lives.truth()["swing"][0])
     sites = float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
     fields = {
         "nominal_capacity_uah": round(lives.nominal * AREA_CM2 * 1e3),
         "one_c_ua": round(lives.nominal * AREA_CM2 * 1e3),
         "min_uv": round(lives.v_min * 1e6),
         "max_uv": round(lives.v_max * 1e6),
-        "taper_permille": round(1e3 * lives.taper_a / lives.one_c_a),
+        "taper_permille": lives.taper_permille,
         "ocv_content_ppm": [round(1e6 * part) for part in CONTENT_POINTS],
         "ocv_uv": table_uv,
         "cathode_capacity_ppm": round(1e6 * swing),

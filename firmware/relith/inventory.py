@@ -1,18 +1,20 @@
 """Where a cell's lithium is, and how well that is known: cathode C, active A, isolated D, SEI S (physics.md §1, §6).
 
-All in ppm of nominal capacity outside, ppb inside; C counts from full charge, so that C = 0 there. C, S and D are carried with the
-total N, and A = N - C - S - D follows. With them the filter carries what it learns about this cell and its sensor:
-the cathode's capacity Q, gain and offset of the current, and factors on the profile's expected loss and recovery.
+All in ppm of nominal capacity outside, ppb inside; C counts from full charge, so that C = 0 there. C, S and D are
+carried with the total N, and A = N - C - S - D follows. With them the filter carries what it learns about this cell and
+its sensors: the cathode's capacity Q, gain and offset of the current, bias of the voltage, and factors on the profile's
+expected loss and recovery.
 
 Charge only moves lithium between C and A. What is lost shows at anchors alone:
   rested voltage          C = Q * content(OCV)
   full charge             C = Q * content(end voltage less the taper current's drop)
   anode-limited end       A = 0, so that the loss S + D = N - C
-  cathode-limited end     C = Q * content(cut-off plus the current's drop), and A > 0: nothing about the loss but a bound
+  cathode-limited end     C = Q * content(cut-off plus the current's drop), and A > 0: a bound on the loss
 """
 
 from struct import calcsize, pack, unpack
 
+from relith import outlook
 from relith.halfcycle import END_HIGH, END_LOW
 from relith.lossmodel import content_ppm, corrosion_ppb, early_share_ppm, isolated_ppb, rest_share_ppm, sei_ppb
 from relith.udfilter import ONE, Filter, root
@@ -34,7 +36,7 @@ _RETURN_DOUBT_PERMILLE = 200  # of what came back unseen, see _recover
 _FADE_NOISE = 5  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
-_FORMAT = "<BBBBBBHhiiiii%dq" % (1 + 12 + 12 + 66)
+_FORMAT = "<BBBBBBHhiiiii%dq" % (14 + 12 + 12 + 66)
 
 
 class Estimate:
@@ -58,6 +60,19 @@ class Estimate:
         )
         self.pulse_factor_sigma_permille = self.rest_factor_sigma_permille = 0
         self.pulse_trials = self.rest_trials = 0  # interventions with an anode-limited end on both sides
+        # the rest is filled by outlook.py
+        self.soc_ppm = self.soc_sigma_ppm = 0  # of the capacity now
+        self.soh_ppm = 0  # capacity now, of the profile's
+        self.energy_mwh = self.energy_sigma_mwh = 0  # that still comes out at C/5
+        self.charge_limit_permille = self.discharge_limit_permille = 0  # what the voltage window allows now
+        self.resistance_uohm = self.resistance_sigma_uohm = 0  # 0: not measured
+        self.cycles_permille = 0  # equivalent full cycles so far
+        self.normalized_life_permille = 0  # those over the lithium built in per cathode capacity (Deng26)
+        self.cycles_left = self.cycles_left_sigma = 0  # until the reservoir is spent; 0: spent, or none
+        self.cycles_to_end = 0  # until 80 % of the profile's capacity
+        self.end_foreseen = self.advice = 0  # outlook.END_*, outlook.ADVICE_*
+        self.short_suspected = 0  # 1: rest sag, or charge that never comes out
+        self.since_anchor = 0  # half-cycles since A was last anchored
         self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
 
 
@@ -84,8 +99,8 @@ class Inventory:
         f.start(_N, swing + swing * hidden // ONE + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB)
         f.start(_Q, swing, p.cathode_sigma_ppm * _PPB)
         f.flow(_N, _Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
-        self._moving = ((_N, ONE), (_S, -ONE), (_D, -ONE), (_Q, -hidden))  # C + A
-        self._active = self._moving + ((_C, -ONE),)
+        self.moving = ((_N, ONE), (_S, -ONE), (_D, -ONE), (_Q, -hidden))  # C + A
+        self._active = self.moving + ((_C, -ONE),)
         f.start(_GAIN, 0, p.gain_sigma_ppm * _PPB)
         f.start(_OFFSET, 0, p.offset_sigma_ppm_per_h * _PPB)
         f.start(_VOLT, 0, p.voltage_sigma_uv * 1000)
@@ -98,8 +113,17 @@ class Inventory:
             f.start(_D, 150000 * _PPB, 300000 * _PPB)
         self._lost = lost
         self._known = UNKNOWN
-        self._since_anchor = 0  # half-cycles since A was last anchored
+        self.estimate.since_anchor = 0  # half-cycles since A was last anchored
         self._returned = 0  # ppb that came back unseen
+        self._sums = [
+            0,
+            0,
+            0,
+            0,
+        ]  # expected isolated, SEI, returned (ppb) and discharged (ppm) since they were last folded in
+        self._rates = [0, 0, 0]  # the first three per equivalent full cycle
+        self._watch = outlook.Watch()
+        self._full_s = 0  # time since the last full charge; 0: none yet
         self._doubts = 0
         self._ocv_used = 0  # the rest between two half-cycles anchors once
         self._plate_permille = 200
@@ -120,6 +144,8 @@ class Inventory:
             self._charge(h)
         else:
             self._discharge(h)
+        if self._full_s:
+            self._full_s += h.duration_s + h.rest_before_s
         self._ocv_used = 0
         if h.ocv_after_uv:
             self._anchor_ocv(h.ocv_after_uv)
@@ -130,7 +156,9 @@ class Inventory:
             if f.x[state] < 0:
                 f.positive(((state, ONE),))
         self._efficiency(h)
+        self._fold(h)
         self._publish()
+        outlook.fill(self, h, self._rates, (_ISO, _SEI, _Q))
 
     def _count(self, h):
         """Coulombs: C changes by what passed, in doubt by gain, offset and gaps."""
@@ -146,15 +174,19 @@ class Inventory:
         """state += factor * expected, the factor being this cell's own, learned, and slowly wandering."""
         f = self.filter
         f.x[state] += max(0, f.x[factor]) * expected // ONE
+        self._sums[0 if factor == _ISO else 1] += expected
         f.flow(state, factor, expected)
         f.noise(state, expected * _LOSS_NOISE_PERMILLE // 1000)
         f.noise(factor, _FACTOR_DRIFT)
 
     def _recover(self, factor, share_ppm, seen):
-        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing is clamped.
+        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing
+        is clamped.
 
-        What comes back in the user's own discharges is not `seen` by anchors on both sides, and whether old isolated lithium takes part
-        is not known (physics.md §7: the share dealt anew is anywhere in 0 ... 1): its sum widens the split of D and S for good.
+        What comes back in the user's own discharges is not `seen` by anchors on both sides, and whether old isolated
+        lithium takes part
+        is not known (physics.md §7: the share dealt anew is anywhere in 0 ... 1): its sum widens the split of D and S
+        for good.
         """
         f = self.filter
         share = min(max(0, f.x[factor]) * share_ppm // 1000000, 9 * ONE // 10)
@@ -163,6 +195,7 @@ class Inventory:
         isolated = max(0, f.x[_D])
         back = isolated * share // ONE
         f.x[_D] -= back
+        self._sums[2] += back
         f.flow(_D, factor, -isolated * share_ppm // 1000000)
         f.scale(_D, ONE - share)
         f.noise(_D, back * _RECOVER_NOISE_PERMILLE // 1000)
@@ -170,7 +203,9 @@ class Inventory:
             self._returned += back
 
     def _corrode(self, seconds, temp_cdegc, to_middle):
-        """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half time."""
+        """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half
+        time.
+        """
         f = self.filter
         metal = _within(f.x[_Q] - f.x[_C] + to_middle, max(0, f.mean(self._active) + to_middle))
         full = metal * 1000 // max(1, f.x[_Q])
@@ -193,7 +228,14 @@ class Inventory:
         if h.end == END_HIGH:
             drop = self._drop_uv(h.end_permille, h)
             content, slope = content_ppm(self.profile, h.end_uv - drop)
-            self._anchor_cathode(content, _FULL_SIGMA + drop * ONE // slope // 2)
+            sigma = _FULL_SIGMA + drop * ONE // slope // 2
+            if self._full_s:
+                h_full = ((_Q, content * 1000), (_C, -ONE))
+                doubt = root(self.filter.variance(h_full) + sigma * sigma)
+                if self._watch.cycle(self.filter.mean(h_full), doubt, self._full_s // 3600):
+                    self.estimate.short_suspected = 1
+            self._full_s = 1
+            self._anchor_cathode(content, sigma)
 
     def _discharge(self, h):
         self._recover(_PULSE, early_share_ppm(self.profile, h), h.pulse_s)
@@ -280,7 +322,7 @@ class Inventory:
     def _at_anode_end(self):
         f = self.filter
         f.update(self._active, 0, _END_SIGMA * _END_SIGMA)
-        self._since_anchor = 0
+        self.estimate.since_anchor = 0
         self._lost = 0
         self._known = MEASURED
 
@@ -295,16 +337,31 @@ class Inventory:
             e.ce_cell_ppm = h.charge_ppm * 1000000 // self._high_charge
         if h.kind < 0:
             self._low_charge = h.charge_ppm if h.end == END_LOW else -1
-            if h.charge_ppm > 0:
-                p, f = self.profile, self.filter
-                lost = max(0, f.x[_ISO]) * isolated_ppb(p, h, self._plate_permille) + max(0, f.x[_SEI]) * sei_ppb(p, h)
-                e.loss_per_cycle_ppm = lost // h.charge_ppm // 1000000
-                e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
-        self._since_anchor += 1
+        self.estimate.since_anchor += 1
+
+    def _fold(self, h):
+        """What an equivalent full cycle is expected to lose in this user's hands, over the last eight or so."""
+        sums = self._sums
+        if h.kind < 0:
+            sums[3] += h.charge_ppm
+            self.estimate.cycles_permille += h.charge_ppm // 1000
+        if sums[3] >= 500000:
+            part = min(sums[3], 4000000) // 8 if self._rates[1] else 1000000
+            for k in range(3):
+                self._rates[k] += (sums[k] * 1000000 // sums[3] - self._rates[k]) * part // 1000000
+                sums[k] = 0
+            sums[3] = 0
+
+    def rest(self, uv, rest_s):
+        """A voltage `rest_s` into a rest that still lasts; 1 when a soft short is suspected. Once an hour is enough."""
+        content, slope = content_ppm(self.profile, uv)
+        if self._watch.rest(content, slope, rest_s, self.profile.voltage_sigma_uv):
+            self.estimate.short_suspected = 1
+        return self.estimate.short_suspected
 
     def _publish(self):
         f, e = self.filter, self.estimate
-        total = max(0, f.mean(self._moving) + f.x[_S] + f.x[_D])
+        total = max(0, f.mean(self.moving) + f.x[_S] + f.x[_D])
         e.cathode_ppm = _within(f.x[_C], total) // _PPB
         e.sei_ppm = _within(f.x[_S], total - e.cathode_ppm * _PPB) // _PPB
         e.isolated_ppm = _within(f.x[_D], total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
@@ -317,7 +374,7 @@ class Inventory:
         e.loss_ppm = e.sei_ppm + e.isolated_ppm
         e.loss_sigma_ppm = f.sigma(_LOSS) // _PPB
         e.cathode_capacity_ppm = f.x[_Q] // _PPB
-        left = self._moving
+        left = self.moving
         if f.mean(left) < f.x[_Q]:
             e.capacity_ppm, e.capacity_sigma_ppm = f.mean(left) // _PPB, f.sigma(left) // _PPB
         else:
@@ -326,7 +383,7 @@ class Inventory:
         e.pulse_factor_sigma_permille = f.sigma(((_PULSE, ONE),)) // 1000000
         e.rest_factor_sigma_permille = f.sigma(((_REST, ONE),)) // 1000000
         e.known = self._known
-        if self._known == MEASURED and self._since_anchor > 20:
+        if self._known == MEASURED and self.estimate.since_anchor > 20:
             e.known = INFERRED
         e.stage = self._stage()
 
@@ -347,8 +404,9 @@ class Inventory:
         return pack(
             _FORMAT, self._lost, self._known, e.limited_by, self._ocv_used, self._rested, min(e.rest_trials, 255),
             min(e.pulse_trials, 65535), min(self._plate_permille, 32767),
-            min(self._since_anchor, 1000000), self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm,
-            self._returned, *f.x, *f.d, *f.u
+            min(e.since_anchor, 1000000), self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm,
+            self._returned, e.cycles_permille, e.resistance_uohm, e.resistance_sigma_uohm, e.short_suspected,
+            self._full_s, self._watch.strikes, *self._rates, *self._sums, *f.x, *f.d, *f.u
         )  # fmt: skip
 
     def unpack(self, data):
@@ -356,20 +414,22 @@ class Inventory:
         if len(data) != calcsize(_FORMAT):
             return False
         values = unpack(_FORMAT, data)
-        x, d, u = values[14:26], values[26:38], values[38:]
+        x, d, u = values[27:39], values[39:51], values[51:]
         if values[0] > 1 or values[1] > 2 or values[2] > 2 or min(d) < 1:
             return False
         e, f = self.estimate, self.filter
         self._lost, self._known, e.limited_by, self._ocv_used, self._rested, e.rest_trials = values[:6]
-        e.pulse_trials, self._plate_permille, self._since_anchor = values[6:9]
+        e.pulse_trials, self._plate_permille, e.since_anchor = values[6:9]
         self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm = values[9:13]
-        self._returned = values[13]
-        e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm if e.loss_per_cycle_ppm else 0
+        self._returned, e.cycles_permille, e.resistance_uohm, e.resistance_sigma_uohm, e.short_suspected = values[13:18]
+        self._full_s, self._watch.strikes = values[18:20]
+        self._rates, self._sums = list(values[20:23]), list(values[23:27])
         for k in range(12):
             f.x[k], f.d[k] = x[k], d[k]
         for k in range(66):
             f.u[k] = u[k]
         self._publish()
+        outlook.fill(self, None, self._rates, (_ISO, _SEI, _Q))
         return True
 
 

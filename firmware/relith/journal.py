@@ -1,6 +1,7 @@
 """What survives a power cut: two slots, written in turn, so that a cut at any byte leaves one good copy.
 
-Record: magic, version, sequence (16 bit, wraps), payload length (16 bit), payload, CRC-32 of all before it; little-endian.
+Record: magic, version, sequence (16 bit, wraps), payload length (16 bit), payload, CRC-32 of all before it; little-
+endian.
 Bytes after the record are ignored (a flash block is longer). The first save writes both slots: one slot bad beside one
 never written can then only be a first save that was cut, and means EMPTY, the state before it.
 """
@@ -42,7 +43,9 @@ def erased(raw):
 
 
 class Journal:
-    """`store`: read(slot) -> bytes or None and write(slot, bytes), slots 0 and 1; OSError counts as an unreadable slot."""
+    """`store`: read(slot) -> bytes or None and write(slot, bytes), slots 0 and 1; OSError counts as an unreadable
+    slot.
+    """
 
     def __init__(self, store):
         self.store = store
@@ -57,7 +60,9 @@ class Journal:
             return b"unreadable"
 
     def load(self):
-        """The newest good payload, or None: then `status` is EMPTY (never written) or BAD (written once, unreadable now)."""
+        """The newest good payload, or None: then `status` is EMPTY (never written) or BAD (written once, unreadable
+        now).
+        """
         raw = self._read(0), self._read(1)
         blank = erased(raw[0]), erased(raw[1])
         found = None if blank[0] else decode(raw[0]), None if blank[1] else decode(raw[1])

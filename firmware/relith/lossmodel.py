@@ -1,7 +1,7 @@
-"""What one half-cycle is expected to isolate, bind in SEI and bring back, from the profile's priors (physics.md §2–4, §7).
+"""What one half-cycle is expected to isolate, bind in SEI and bring back, from the profile's priors (physics.md §2-4, §7).
 
-Pure functions of a `HalfCycle` and the profile, in parts per billion of nominal capacity (ppb) or of the isolated lithium.
-The cell's own factors on these expectations are learned in `inventory.py`.
+Pure functions of a `HalfCycle` and the profile, in parts per billion of nominal capacity (ppb) or of the isolated
+lithium. The cell's own factors on these expectations are learned in `inventory.py`.
 """
 
 from relith.halfcycle import EARLY_PPM
@@ -23,7 +23,8 @@ def one_minus_exp(x):
 
 
 def content_ppm(profile, uv):
-    """(cathode lithium in ppm of the cathode's swing, slope in µV per 1 000 000 ppm, positive) at the rested voltage `uv`.
+    """(cathode lithium in ppm of the cathode's swing, slope in µV per 1 000 000 ppm, positive) at the rested voltage
+    `uv`.
 
     The profile's table falls with content. Outside the table the end segment goes on, so that an overdischarged cell
     reads more than full and not just full.
@@ -42,7 +43,9 @@ def ocv_uv(profile, content):
 
 
 def isolated_ppb(profile, h, plate_permille):
-    """Expected isolation while stripping `h`, plated before at `plate_permille` (slow plate and fast strip isolate least, Zhang25)."""
+    """Expected isolation while stripping `h`, plated before at `plate_permille` (slow plate and fast strip isolate
+    least, Zhang25).
+    """
     loss = h.charge_ppm * profile.loss_isolated_ppm // 1000
     for xs, ys, x in (
         (profile.loss_plate_rate_permille, profile.loss_plate_factor_permille, plate_permille),
@@ -61,11 +64,17 @@ def sei_ppb(profile, h):
 
 def warmth(temp_cdegc):
     """Factor of a reaction that doubles every 10 °C, per mille at 25 °C (50 kJ/mol: 1.9 times)."""
-    return table((-2500, -1500, -500, 500, 1500, 2500, 3500, 4500, 5500), (31, 62, 125, 250, 500, 1000, 2000, 4000, 8000), temp_cdegc)
+    return table(
+        (-2500, -1500, -500, 500, 1500, 2500, 3500, 4500, 5500),
+        (31, 62, 125, 250, 500, 1000, 2000, 4000, 8000),
+        temp_cdegc,
+    )
 
 
 def corrosion_ppb(profile, metal_ppb, full_permille, seconds, temp_cdegc):
-    """Expected plated metal bound in SEI by time alone; half as fast empty as full, doubles every 10 °C (Deng26: worse charged and warm)."""
+    """Expected plated metal bound in SEI by time alone; half as fast empty as full, doubles every 10 °C (Deng26:
+    worse charged and warm).
+    """
     rate = profile.corrosion_ppm_per_day * warmth(temp_cdegc) // 1000 * (500 + full_permille // 2) // 1000
     return metal_ppb * rate // 1000000 * seconds // 86400
 
@@ -78,7 +87,8 @@ def seconds(profile, ppm, rate_permille):
 def pulse_share_ppm(profile, rate_permille, length_s, temp_cdegc):
     """Expected share of the isolated lithium that stripping at `rate_permille` for `length_s` reconnects (Liu21).
 
-    Filaments move at a speed that grows with the rate, and slower as what stands beneath them is stripped: they come as far as in
+    Filaments move at a speed that grows with the rate, and slower as what stands beneath them is stripped: they come
+    as far as in
     speed * (E/rate) * (1 - exp(-rate * t / E)) seconds at the reference rate, E = pulse_early_ppm.
     """
     speed = table(profile.pulse_rate_permille, profile.pulse_speed_permille, rate_permille) * warmth(temp_cdegc) // 1000

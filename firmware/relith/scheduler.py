@@ -1,6 +1,7 @@
 """Pulse, rest, or leave the cell alone: asked once after every half-cycle. It requests; the gate alone grants.
 
-Value of an action, in ppm of an equivalent full cycle (EFC). Life ends when what is lost reaches a fixed share of capacity, so lithium
+Value of an action, in ppm of an equivalent full cycle (EFC). Life ends when what is lost reaches a fixed share of
+capacity, so lithium
 won back buys cycles at the rate at which the cell loses it:
     value = regained / loss per cycle  -  w_h * hours  -  w_q * charge spent
 """

@@ -1,8 +1,10 @@
-"""A Kalman filter in whole numbers whose covariance cannot turn negative: P = U D U' (Bierman 1977, Factorization Methods, ch. V).
+"""A Kalman filter in whole numbers whose covariance cannot turn negative: P = U D U' (Bierman 1977, Factorization
+Methods, ch. V).
 
-State `x` and noise in parts per billion (ppb) of whatever a state counts; `d` in ppb squared; `u` is the strict upper triangle of
-the unit upper triangular U, scaled by ONE, column after column. States are ordered so that each depends on later ones only:
-a step in time is then a sum of rows of U, and stays triangular. Runs once per half-cycle, so big ints are allowed.
+State `x` and noise in parts per billion (ppb) of whatever a state counts; `d` in ppb squared; `u` is the strict upper
+triangle of the unit upper triangular U, scaled by ONE, column after column. States are ordered so that each depends on
+later ones only: a step in time is then a sum of rows of U, and stays triangular. Runs once per half-cycle, so big ints
+are allowed.
 """
 
 from array import array
@@ -131,7 +133,7 @@ class Filter:
         return residual
 
     def positive(self, h):
-        """Condition on h·x > 0: mean and variance of the normal cut at zero, put in as the measurement that gives them."""
+        """Condition on h·x > 0: the measurement that gives mean and variance of the normal cut at zero."""
         variance = self.variance(h)
         mean = self.mean(h)
         sigma = root(variance)

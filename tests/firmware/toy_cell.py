@@ -1,4 +1,5 @@
-"""A book-keeper's lithium cell for the tests of estimator and scheduler: exact stores, half-cycle totals, a sensor with gain and offset.
+"""A book-keeper's lithium cell for the tests of estimator and scheduler: exact stores, half-cycle totals, a sensor
+with gain and offset.
 
 Not the simulator: loss per half-cycle is a share of the charge, with this cell's own factor and some scatter.
 """
@@ -49,6 +50,8 @@ PROFILE = {
     "rest_tau_s": 10000,
     "rest_local_permille": 1000,
     "recover_spread_permille": 700,
+    "charge_max_permille": 1000,
+    "discharge_max_permille": 2000,
     "policy": 4,
     "pulse_fixed_permille": 1000,
     "pulse_fixed_s": 120,

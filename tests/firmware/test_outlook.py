@@ -1,0 +1,88 @@
+"""What a user asks beside the inventory: charge, energy, cycles left, the end foreseen, advice, and a soft short."""
+
+import pytest
+from relith import outlook
+from relith.inventory import UNKNOWN, Inventory
+
+from tests.firmware.toy_cell import ToyCell, profile
+
+RESERVOIR = {"reservoir_ppm": 1_000_000, "reservoir_sigma_ppm": 30_000}
+
+
+def live(prof, seed, cycles):
+    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+    for k in range(cycles):
+        inventory.half_cycle(cell.charge())
+        inventory.half_cycle(cell.discharge(rested=k % 10 == 0))
+    return cell, inventory
+
+
+def test_charge_energy_and_limits_follow_the_cell():
+    prof = profile(**RESERVOIR)
+    cell, inventory = live(prof, 1, 20)
+    e = inventory.estimate
+    assert e.soc_ppm < 20_000 and e.energy_mwh < 8 and e.discharge_limit_permille < 1000
+    inventory.half_cycle(cell.charge())
+    assert e.soc_ppm > 980_000 and 0 < e.soc_sigma_ppm < 50_000
+    assert e.energy_mwh == pytest.approx(0.1 * cell.q * 3.75e3, rel=0.05)  # 100 mAh at the table's mean voltage
+    assert e.charge_limit_permille < 200 and e.discharge_limit_permille == 2000
+    inventory.half_cycle(cell.discharge(depth=0.5))
+    assert abs(e.soc_ppm - 1e6 * (1 - 0.5 / cell.q)) < 25_000
+    assert e.soh_ppm == pytest.approx(cell.q * 1e6, rel=0.02)
+
+
+def test_cycles_left_and_their_interval():
+    inside = total = 0
+    for seed in range(10):
+        prof = profile(**RESERVOIR)
+        cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+        seen = []
+        for _ in range(300):
+            inventory.half_cycle(cell.charge())
+            inventory.half_cycle(cell.discharge())
+            if cell.anode_limited:
+                break
+            seen.append((inventory.estimate.cycles_left, inventory.estimate.cycles_left_sigma))
+        for k in range(10, len(seen), 5):
+            left, sigma = seen[k]
+            inside += abs(left - (len(seen) - k)) < 1.96 * sigma + 2
+            total += 1
+    assert inside / total > 0.85
+
+
+def test_end_and_advice():
+    _, inventory = live(profile(loss_isolated_ppm=12000, loss_sei_ppm=2000), 2, 30)
+    assert inventory.estimate.cycles_left == 0 and inventory.estimate.end_foreseen == outlook.END_ISOLATED
+    _, inventory = live(profile(loss_isolated_ppm=1000, loss_sei_ppm=8000), 2, 30)
+    assert inventory.estimate.end_foreseen == outlook.END_SEI
+    cell, inventory = live(profile(**RESERVOIR), 2, 30)
+    assert inventory.estimate.end_foreseen == outlook.END_RESERVOIR
+    inventory.reset_unknown()
+    inventory.half_cycle(cell.charge(0.3))
+    e = inventory.estimate
+    assert e.known == UNKNOWN and e.advice == outlook.ADVICE_FULL_CHARGE and e.end_foreseen == outlook.END_OPEN
+    inventory.half_cycle(cell.charge())
+    assert e.advice == outlook.ADVICE_FULL_DISCHARGE
+
+
+def test_a_short_sags_and_a_healthy_cell_does_not():
+    prof = profile()
+    for leak_ppm_per_h, expected in ((0, 0), (2000, 1)):
+        inventory = Inventory(prof, 0)
+        found = 0
+        for hour in range(1, 49):
+            content = 300_000 + leak_ppm_per_h * hour
+            uv = 4_000_000 - (content - 200_000) * 150_000 // 200_000 + (hour * 7919 % 4000) - 2000
+            found |= inventory.rest(uv, hour * 3600)
+        assert found == expected == inventory.estimate.short_suspected
+
+
+def test_charge_that_never_comes_out():
+    for leak, expected in ((0.0, 0), (0.02, 1)):
+        cell, inventory = live(profile(), 3, 12)
+        for _ in range(6):
+            h = cell.charge()
+            h.charge_ppm += round(leak * 1e6)
+            inventory.half_cycle(h)
+            inventory.half_cycle(cell.discharge())
+        assert inventory.estimate.short_suspected == expected
