@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from relith.journal import decode
 from relith.readings import Outputs, Readings
 
 from hil.boards import WATCHDOG_MS, Board
@@ -292,8 +293,7 @@ class World:
         slots = self.board.slots()
         self.board.power_off()
         self.clock_known = 0
-        newest = max(slots, key=lambda slot: slots[slot][:16]) if slots else 0
-        for slot in list(slots) if values["slots"] == "both" else [newest]:
+        for slot in (0, 1) if values["slots"] == "both" else [_newest(slots)]:
             data = bytearray(slots[slot])
             data[int(self._rng.integers(len(data)))] ^= 1 << int(self._rng.integers(8))
             slots[slot] = bytes(data)
@@ -355,3 +355,11 @@ class World:
         row |= said(self.board, outputs, self.ratings.current_lsb_a, self.answer, age_s)
         self.row = row
         self.trace.append(now_s, row)
+
+
+def _newest(slots: Mapping[int, bytes]) -> int:
+    """The journal slot that was written last: sequence numbers wrap at 16 bits."""
+    records = [decode(slots[slot]) for slot in (0, 1)]
+    if records[0] is None or records[1] is None:
+        return 0 if records[1] is None else 1
+    return 1 if 0 < (records[1][0] - records[0][0]) & 0xFFFF < 0x8000 else 0
