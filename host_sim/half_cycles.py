@@ -1,4 +1,4 @@
-"""Lives of many cells as half-cycle totals: the batch cell played half-cycle by half-cycle, and each total put through a
+"""Lives of many cells as half-cycle totals: the batch cell played half-cycle by half-cycle, each total put through a
 sensor's gain, offset and voltage error into the firmware's `HalfCycle` record, with the truth beside it.
 
 What a tick-by-tick run would hand to estimator and scheduler, without the ticks.
