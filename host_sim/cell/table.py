@@ -29,7 +29,7 @@ ROWS = (
     ("salt_share", 0.128, "1", 0, 1, "Moh25: 1.6 umol LiFSI for 12.5 umol Li bound in SEI"),
     # -- heat ----------------------------------------------------------------------------------------------------
     ("heat_capacity_j_k_cm2", 0.06, "J K-1 cm-2", 0.01, 1, "assumed"),
-    ("heat_transfer_w_k_cm2", 1e-4, "W K-1 cm-2", 0, 1, "assumed; one layer of a stack"),
+    ("heat_transfer_w_k_cm2", 1e-4, "W K-1 cm-2", 1e-5, 1, "assumed; one layer of a stack"),
     ("entropic_mv_k", -0.05, "mV K-1", -0.5, 0.5, "assumed"),
     # -- cathode -----------------------------------------------------------------------------------------------------
     ("first_cycle_loss", 0.10, "share of sites", 0, 0.3, "assumed; lost (empty) over the first charge"),
