@@ -210,10 +210,12 @@ class Ledger:
         if self._window_ms >= _WINDOW_MS:
             mean = self._window_charge * 1000 // self._window_ms
             apart = abs(mean - self._window_sum // self._window_ms)
-            self.disagree = 1 if apart > self._tolerance + self._window_spread + (abs(mean) >> 5) else 0
-            self.doubt = self.disagree
-            if self.disagree:
+            if apart > self._tolerance + self._window_spread + (abs(mean) >> 5):
+                self.disagree = 1
                 self.gap_ppm += self.gaps.add(min(apart, 1 << 19), self._window_ms, 0)
+            elif self._window_spread <= self._tolerance + (abs(mean) >> 4):  # a varying current clears nobody
+                self.disagree = 0
+            self.doubt = self.disagree
             self._window_ms = 0
 
     def _zero(self, charge, ms, switches_open):
