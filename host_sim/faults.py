@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ class Case:
         blocked = (o.charge_enable and row[BLOCKS] & 1) or (o.discharge_enable and row[BLOCKS] & 2)
         return not blocked and not bms.gate.budgets(bms).pulse_allowed
 
-    def _acts(self, bench: Bench, start_s: float) -> Iterator[tuple[float, object]]:
+    def _acts(self, bench: Bench, start_s: float) -> Iterator[tuple[float, Callable[[], int]]]:
         """A stuck switch shows when it is told otherwise, a flash when it is written: the operator stops, or renews
         consent thrice."""
         bms = bench.bms
