@@ -46,7 +46,7 @@ def load_profile(path: str | Path, policy: str | None = None, area_cm2: float | 
                     data[name] = max(1, round(value * scale))
                 elif name.endswith("_uohm"):
                     data[name] = max(1, round(value / scale))
-        return Profile(json.dumps(data), str(path))
+        return Profile(json.dumps(data), str(path) if area_cm2 is None else f"{path} at {area_cm2:g} cm²")
     except ProfileError as error:
         raise InputError(str(error)) from None
 

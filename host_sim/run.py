@@ -90,6 +90,8 @@ def main(argv: list[str]) -> int:
         raise InputError(f"{a.profile}: cell_count is {cells}, but relith-sim run lives one cell; allowed is 1")
     out = Path(a.out)
     _refuse_folder(out)
+    if a.picture:
+        _refuse_picture(Path(a.picture))
 
     from host_sim.report import life_page  # matplotlib takes a second: not for `--help` or a refusal
 
@@ -134,11 +136,28 @@ def _refuse_folder(out: Path) -> None:
         raise InputError(
             f"relith-sim run: --out is {out}, allowed is a new folder, an empty one, or that of an earlier run"
         )
-    parent = out.parent
+    _refuse_unwritable("out", out)
+
+
+def _refuse_picture(path: Path) -> None:
+    """It is drawn when the lives are over: too late to hear that it cannot be kept."""
+    if path.suffix != ".png":
+        raise InputError(f"relith-sim run: --picture is {path}, allowed is a file whose name ends in .png")
+    _refuse_unwritable("picture", path)
+
+
+def _refuse_unwritable(option: str, path: Path) -> None:
+    """Tried, not asked: permissions do not tell of a read-only or virtual file system."""
+    parent = path.parent
     while not parent.exists():
         parent = parent.parent
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise InputError(f"relith-sim run: --out is {out}, but {parent} cannot be written to; name a folder that can")
+    try:
+        with tempfile.TemporaryDirectory(dir=parent):
+            pass
+    except OSError:
+        raise InputError(
+            f"relith-sim run: --{option} is {path}, but {parent} cannot be written to; name a folder that can"
+        ) from None
 
 
 # -- the lives, side by side -------------------------------------------------------------------------------------------
