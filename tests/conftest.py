@@ -11,4 +11,5 @@ settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
+settings.register_profile("stateful", settings.get_profile("ci"))  # a million steps: tests/firmware/test_stateful.py
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

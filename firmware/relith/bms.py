@@ -58,7 +58,7 @@ class Bms:
         self.news = False  # state, decision, reason or alarms are not what they were
         self.journal_bad = 0  # 1: interventions stay off
         self.short_suspected = 0  # 1: rest sag or charge that never returns
-        self._saved_ppm = self._saved_s = 0
+        self._saved_ppm = self._saved_s = self._saved_latches = 0
         self._remember()
 
     def tick(self, readings):
@@ -67,8 +67,18 @@ class Bms:
             self._tick(readings)
         except Exception:
             self.outputs.off()  # before anything else; the board's loop does the rest
+            self._last_words()
             raise
         return self.outputs
+
+    def _last_words(self):
+        """What was known when a tick failed, into the black box and the journal, as far as they still work."""
+        try:
+            self.black_box.note(self)
+            self.black_box.keep()
+            self._save()
+        except Exception:
+            self.outputs.off()
 
     def _tick(self, readings):
         self.readings = readings
@@ -141,10 +151,13 @@ class Bms:
         self._saved_ppm += abs(self.ledger.moved_ppm)
         if self._saved_ppm >= _SAVE_PPM or self.clock.seconds - self._saved_s >= DAY_S:
             self._save()
+        elif self.protection.latched != self._saved_latches:  # one more, in a state that is latched already
+            self._save()
 
     def _save(self):
         self._saved_ppm = 0
         self._saved_s = self.clock.seconds
+        self._saved_latches = self.protection.latched
         self.outputs.journal_due = 1
         saved = self.journal.save(memory.pack_all(self))
         if not saved:
