@@ -87,7 +87,10 @@ def test_a_good_one_is_read():
         (lambda d: d.pop("expect"), "must expect something"),
         (lambda d: d.update(profile="nobody"), "profile 'nobody' is not a readable profile"),
         (lambda d: d.update(profile_changes={"cooldown_ms": 3}), "x.toml: profile liu21_nmc532: cooldown_ms"),
-        (lambda d: d.update(profile_changes={"hard_max_uv": 9000000}), "must be a whole number from 2000000 to 4700000"),
+        (
+            lambda d: d.update(profile_changes={"hard_max_uv": 9000000}),
+            "must be a whole number from 2000000 to 4700000",
+        ),
         (lambda d: d.update(cell={"charge": "120 %"}), "allowed: 0 % … 100 %"),
         (lambda d: d.update(use={"kind": "kite"}), "use.kind is 'kite'"),
         (lambda d: d.update(event=3), "x.toml: event is 3, it must be a list"),

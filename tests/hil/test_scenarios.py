@@ -1,9 +1,9 @@
 """The scenarios themselves: what they cover, and the quick ones on the virtual rig (all of them: `make hil`)."""
 
 import pytest
+from relith import protection
 
 from hil import rigs, runner, scenario
-from relith import protection
 
 ALL = [scenario.load(path) for path in scenario.every()]
 QUICK = [one for one in ALL if one.quick]
