@@ -362,6 +362,35 @@ def test_after_a_pulse_it_cools_down_and_the_day_ends():
     assert gate.budgets(world.bms).pulse_allowed == 1 and gate.day_spent_ppm == 0
 
 
+OFFER = {  # what speaks against it -> what is still offered: pulse, rest
+    None: (1, 1),
+    "CUTOFF": (0, 1),
+    "COOLDOWN": (0, 1),
+    "CONSENT": (0, 0),
+    "JOURNAL": (0, 0),
+}
+
+
+@pytest.mark.safety(4, 9)
+@pytest.mark.parametrize("name", OFFER)
+def test_nothing_is_offered_that_would_be_refused(name):
+    world = ready()
+    if name:
+        SPOIL[name](world)
+    budgets = world.bms.gate.budgets(world.bms)
+    assert (budgets.pulse_allowed, budgets.rest_allowed) == OFFER[name]
+
+
+@pytest.mark.safety(9)
+def test_a_pulse_ends_when_it_has_drawn_its_budget():
+    """Planned within it, but the sink draws a little more: what counts is what flowed."""
+    world = pulsing(seconds=120, permille=1000)
+    world.p.pulse_budget_ppm = 9_000
+    world.run(60, until="IDLE")
+    assert world.state == "IDLE" and world.reason == "more charge than one pulse may take"
+    assert 9_000 < world.bms.gate.life_spent_ppm < 9_100
+
+
 @pytest.mark.safety(9)
 @given(st.integers(0, 100_000), st.integers(0, 400_000), st.integers(0, 100_000_000))
 def test_budgets_never_offer_what_would_be_refused(pulse, day, life):

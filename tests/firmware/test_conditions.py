@@ -1,0 +1,90 @@
+"""MC/DC: every guard of the state table and every condition of the gate turns its decision by itself."""
+
+import inspect
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith import gate as gate_module
+from relith.gate import Gate
+from relith.states import TABLE, Machine
+
+from host_sim.conditions import Recorder, state_pairs
+from tests.firmware import test_gate, test_safety_rules
+
+PAIRS = list(state_pairs())
+
+
+def fired(state, facts):
+    machine = Machine()
+    machine.state = state
+    return (machine.state, machine.effects) if machine.step(facts) else None
+
+
+@pytest.mark.safety(1)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"row{pair.row}-{pair.name}")
+def test_every_trigger_and_guard_alone(pair):
+    assert fired(pair.state, pair.facts) == (pair.target, TABLE[pair.row][4])
+    assert fired(pair.state, pair.without) is None
+
+
+@given(st.sampled_from(PAIRS), st.integers(0, (1 << 17) - 1))
+def test_a_row_never_fires_without_its_condition(pair, others):
+    """Whatever else holds: without it, another row fires or none."""
+    facts = (pair.facts | others) & ~(pair.facts & ~pair.without)
+    state, needed = pair.state, pair.facts
+    first = next((row for row in TABLE if row[0] == state and facts & (row[1] | row[2]) == row[1] | row[2]), None)
+    assert first is None or first[1] | first[2] != needed
+    assert fired(state, facts) == (None if first is None else (first[3], first[4]))
+
+
+def cases(module):
+    """(function, arguments) of every test of a module that stands without hypothesis, its parameters spelled out."""
+    for name, test in vars(module).items():
+        if not name.startswith("test_") or hasattr(test, "hypothesis"):
+            continue
+        rows = [{}]
+        for mark in getattr(test, "pytestmark", []):
+            if mark.name == "parametrize":
+                names = [one.strip() for one in mark.args[0].split(",")]
+                values = [value if len(names) > 1 else (value,) for value in mark.args[1]]
+                rows = [row | dict(zip(names, value, strict=True)) for row in rows for value in values]
+        if set(inspect.signature(test).parameters) == set(rows[0]):
+            for row in rows:
+                yield test, row
+
+
+@pytest.mark.safety(1, 4, 5)
+def test_every_condition_of_the_gate_turns_its_decision(monkeypatch):
+    """The gate's own tests, over a gate that writes down what it asks."""
+    recorder = Recorder(gate_module)
+    for name, method in vars(recorder.namespace["Gate"]).items():
+        if inspect.isfunction(method):
+            monkeypatch.setattr(Gate, name, method)
+    for module in (test_gate, test_safety_rules):
+        for test, row in cases(module):
+            test(**row)
+    shown = sum(len(names) for _, names in recorder.decisions)
+    assert shown > 80
+    recorder.namespace["lowest"](0b110)  # a function of the module, not of the class
+    recorder.namespace["lowest"](0)
+    assert recorder.unshown() == []
+
+
+def test_a_condition_that_turns_nothing_is_found():
+    """`a or b` with b never tried alone."""
+    module = SimpleNamespace(
+        __name__="made_up", __file__="made_up.py", source="def f(a, b, c):\n    if a or 0 < b < c:\n        return 1\n"
+    )
+    kept = inspect.getsource
+    try:
+        inspect.getsource = lambda one: one.source
+        recorder = Recorder(module)
+    finally:
+        inspect.getsource = kept
+    f = recorder.namespace["f"]
+    f(1, 0, 0), f(0, 0, 0)
+    assert recorder.unshown() == ["2: 0 < b", "2: b < c"]
+    f(0, 1, 2), f(0, 1, 1)
+    assert recorder.unshown() == []
