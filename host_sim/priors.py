@@ -146,6 +146,8 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
     fields = {
         "nominal_capacity_uah": round(lives.nominal * AREA_CM2 * 1e3),
         "one_c_ua": round(lives.nominal * AREA_CM2 * 1e3),
+        "charge_max_permille": 2000,
+        "discharge_max_permille": 4000,
         "min_uv": round(lives.v_min * 1e6),
         "max_uv": round(lives.v_max * 1e6),
         "taper_permille": lives.taper_permille,

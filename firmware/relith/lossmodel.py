@@ -1,7 +1,7 @@
 """What one half-cycle is expected to isolate, bind in SEI and bring back (physics.md §2-4, §7).
 
-Pure functions of a `HalfCycle` and the profile's priors, in parts per billion of nominal capacity (ppb) or of the isolated
-lithium. The cell's own factors on these expectations are learned in `inventory.py`.
+Pure functions of a `HalfCycle` and the profile's priors, in parts per billion of nominal capacity (ppb) or of the
+isolated lithium. The cell's own factors on these expectations are learned in `inventory.py`.
 """
 
 from relith.halfcycle import EARLY_PPM

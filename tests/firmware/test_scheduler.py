@@ -120,7 +120,8 @@ def test_what_the_user_does_anyway_is_not_added():
 
 @given(
     st.sampled_from(POLICIES), st.integers(0, 1), st.integers(0, 200_000), st.integers(0, 1), st.integers(0, 1),
-    st.integers(0, 1), st.integers(0, 3000), st.integers(0, 500), st.integers(0, 100_000), st.integers(0, 10**6), st.integers(0, 10**6),
+    st.integers(0, 1), st.integers(0, 3000), st.integers(0, 500), st.integers(0, 100_000), st.integers(0, 10**6),
+    st.integers(0, 10**6),
 )  # fmt: skip
 def test_never_asks_beyond_what_is_granted_or_free(
     policy, consent, free, clock, pulse_ok, rest_ok, permille, seconds, rest, isolated, loss
