@@ -29,7 +29,7 @@ from host_sim.experiments import (
 )
 
 GOOD = 0.7  # of every row's tolerance
-ATTEMPTS = 5  # starts for one electrolyte before a member is given up
+ATTEMPTS = {"liu21-carbonate": 5, "zhang25": 2, "anode-free": 5}  # starts before a member is given up
 PRIOR = 0.03  # weak pull to the middle of each range, in tolerances
 
 # Parameter: (low, high) of the search, inside the table's range. Searched in the logarithm where low > 0.
@@ -198,7 +198,7 @@ def fit_member(world, rng, default, say):
     table's rest parameters, instead of to GOOD with drawn ones."""
     values: dict[str, dict[str, float]] = {}
     for electrolyte in FREE:
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS[electrolyte]):
             fixed = {}
             if electrolyte == "zhang25":
                 fixed = {n: x for n, x in values["liu21-carbonate"].items() if n in MOTION}
@@ -211,7 +211,7 @@ def fit_member(world, rng, default, say):
             if u is not None and np.abs(problem.misses(u)).max() <= GOOD:
                 break
         else:
-            say(f"  {electrolyte}: {ATTEMPTS} starts got stuck")
+            say(f"  {electrolyte}: {ATTEMPTS[electrolyte]} starts got stuck")
             return None
         if default:
             u = problem.descend(u, False, max_nfev=30)
