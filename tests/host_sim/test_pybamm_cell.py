@@ -80,16 +80,16 @@ def test_bad_soc_is_one_sentence():
 
 
 def test_the_firmware_runs_on_it():
-    """One fast cycle with the pulse policy: it charges, pulses, discharges, and has counted what went in."""
+    """A cycle and a half with the pulse policy: it charges, discharges, charges again, and then pulses."""
     from host_sim.firmware import FirmwareRun
     from host_sim.life import Setup
 
     setup = Setup(
-        str(ROOT / "firmware/profiles/liu21_nmc532.json"), charge_ma_cm2=2.0, discharge_ma_cm2=2.0, hold_stop_ma_cm2=1.0
+        str(ROOT / "firmware/profiles/liu21_nmc532.json"), charge_ma_cm2=0.8, discharge_ma_cm2=0.5, hold_stop_ma_cm2=0.2
     )
     run = FirmwareRun(PybammCell(area_cm2=setup.area_cm2, soc=0.3), setup, "pulse")
     volts, pulsed = [], 0
-    while run.loop.time_s < 2.5 * 3600:
+    while run.loop.time_s < 11 * 3600:
         run.step()
         pulsed += run.pulsing()
         volts.append(run.loop.cell.voltage_v)
