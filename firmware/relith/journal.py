@@ -70,13 +70,14 @@ class Journal:
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1
-        if self._slot < 0:
+        newest = found[self._slot] if self._slot >= 0 else None
+        if newest is None:
             cut_first_save = blank[1] and not blank[0] and raw[0] != b"unreadable" and _torn(raw[0])
             self.status = EMPTY if (blank[0] and blank[1]) or cut_first_save else BAD
             return None
         self.status = GOOD
-        self.sequence = found[self._slot][0]
-        return found[self._slot][1]
+        self.sequence, payload = newest
+        return payload
 
     def save(self, payload):
         """Write beside the newest good record, never over it. True when the new record reads back whole."""
