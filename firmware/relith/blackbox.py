@@ -12,9 +12,9 @@ _TICKS = const(16)
 class BlackBox:
     """`note()` in every tick allocates nothing; `keep()` at a latch.
 
-    `kept`: of each tick, oldest first, eight little-endian 32-bit numbers: seconds of Clock; current, counts; lowest and
-    highest cell, uV; hottest sensor, cdegC; state, decision and reason, a byte each, state highest; alarms; what was
-    granted: 1 charge, 2 discharge, from bit 2 on the pulse current in counts.
+    `kept`: of each tick, oldest first, eight little-endian 32-bit numbers: seconds of Clock; current, counts; lowest
+    and highest cell, uV; hottest sensor, cdegC; state, decision and reason, a byte each, state highest; alarms; what
+    was granted: 1 charge, 2 discharge, from bit 2 on the pulse current in counts.
     """
 
     def __init__(self):

@@ -40,11 +40,11 @@ def test_a_clock_that_stands_or_runs_back(start_ms, back):
 def test_a_clock_that_jumps_about_is_noticed():
     """Anything a broken counter may give: half of the ticks run backwards, and it adds up."""
     rng, clock = random.Random(7), Clock()
-    for ticks in range(60):
+    for _ in range(25):
         clock.tick(rng.randrange(TICKS_PERIOD_MS))
         if clock.still > 20:
             break
-    assert ticks < 25
+    assert clock.still > 20
 
 
 @given(st.integers(0, TICKS_PERIOD_MS - 1), st.integers(0, TICKS_PERIOD_MS - 1))
