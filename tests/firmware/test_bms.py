@@ -406,3 +406,48 @@ def test_a_box_of_the_wrong_size_is_refused():
     assert world.bms.black_box.unpack(b"x" * 31) is False
     assert world.bms.black_box.unpack(b"x" * 32 * 17) is False
     assert world.bms.black_box.unpack(b"x" * 32) is True
+
+
+@pytest.mark.safety(10)
+def test_last_words_that_fail_too_change_nothing(monkeypatch):
+    """The first exception goes on, outputs stay off."""
+    world = lived("none")
+    world.run(60, 300)
+
+    def broken(*args):
+        raise RuntimeError("first")
+
+    def worse(*args):
+        world.outputs.charge_enable = 1
+        raise OSError("second")
+
+    monkeypatch.setattr(world.bms.gate, "watch", broken)
+    monkeypatch.setattr(world.bms, "_save", worse)
+    with pytest.raises(RuntimeError, match="first"):
+        world.tick(100, 0)
+    assert not world.outputs.charge_enable
+
+
+@pytest.mark.safety(11)
+def test_a_second_latch_is_kept_as_well():
+    """It comes when the state is FAULT already, and no transition brings a record."""
+    world = lived("none")
+    world.alter = lambda r: setattr(r, "hardware_trip", 1)
+    world.run(2)
+    assert world.state == "FAULT" and world.alarms() == ["hardware_trip"]
+    writes = world.store.writes
+    world.alter = lambda r: r.temp_cdegc.__setitem__(0, 6100)
+    world.run(3)
+    latched = world.bms.protection.latched
+    assert latched.bit_count() >= 2 and writes < world.store.writes <= writes + 2
+    assert World(store=world.store).bms.protection.latched == latched
+
+
+def test_the_lowest_cell_of_a_string_is_the_record_that_decides():
+    world = World(share=0.5, cell_count=3)
+    heard = []
+    world.bms.tracker.record = lambda h, cell, complete: heard.append(cell)
+    for uv in ([3_700_000, 3_600_000, 3_650_000], [3_500_000, 3_600_000, 3_400_000], [3_500_000] * 3):
+        world.bms.readings.cell_uv[:] = type(world.bms.readings.cell_uv)("i", uv)
+        world.bms._schedule()
+    assert heard == [1, 2, 0]

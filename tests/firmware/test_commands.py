@@ -248,3 +248,9 @@ def test_the_log_keeps_changes_and_refusals(board):
     assert refusal & 0xFFFF == 3 << 8 | 6, "message answer, refused for a field"
     changes = [code >> 16 & 255 for _, code, _ in events if not code >> 24]
     assert changes[-1] == board.bms.outputs.state
+
+
+def test_what_no_table_has_does_nothing_and_gives_nothing(board):
+    wishes = dict(vars(board.bms.wishes))
+    assert board.bms.command(99, 1, 1) == 0 and vars(board.bms.wishes) == wishes
+    assert board.bms.record(6) is None and board.bms.record(99) is None

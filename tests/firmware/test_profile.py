@@ -211,3 +211,24 @@ def test_the_page_is_up_to_date(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(profile_page, "DOC", tmp_path / "profile.md")
     assert profile_page.main(["--check"]) == 1 and "out of date" in capsys.readouterr().err
     assert profile_page.main([]) == 0 and profile_page.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("sources", [{}, [], "a paper", None])
+def test_sources_say_something(sources):
+    assert sentence({**data(), "sources": sources}).startswith("sources ")
+
+
+def test_a_board_gives_the_memory_of_the_check_back(monkeypatch):
+    """On MicroPython alone: elsewhere the module stays."""
+    import sys
+    from types import SimpleNamespace
+
+    import relith
+
+    monkeypatch.setitem(sys.modules, "relith.schema", schema)
+    monkeypatch.setattr(relith, "schema", schema)
+    monkeypatch.setattr("relith.profile.sys", SimpleNamespace(
+        implementation=SimpleNamespace(name="micropython"), modules=sys.modules
+    ))  # fmt: skip
+    Profile(json.dumps(data()), "x.json")
+    assert "relith.schema" not in sys.modules and not hasattr(relith, "schema")
