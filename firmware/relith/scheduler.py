@@ -157,7 +157,8 @@ class Scheduler:
             factor = e.pulse_factor_permille if action == 1 else e.rest_factor_permille
             sigma = e.pulse_factor_sigma_permille if action == 1 else e.rest_factor_sigma_permille
             # taking turns teaches only where the outcome shows; a reservoir hides it, and expected value alone decides
-            unproven = unproven and e.limited_by == LIMIT_ANODE and (e.pulse_trials < _TRIALS or e.rest_trials < _TRIALS)
+            shows = e.limited_by == LIMIT_ANODE
+            unproven = unproven and shows and (e.pulse_trials < _TRIALS or e.rest_trials < _TRIALS)
             shown += 1 if trials < _TRIALS or factor > 2 * sigma else 0
             if action == 2 and e.limited_by != LIMIT_ANODE and self.profile.rest_local_permille < 100:
                 return _WHY_NOT_EMPTY
