@@ -96,9 +96,11 @@ def test_a_lost_process_is_replaced_and_its_chunk_done_again(reference, tmp_path
     assert contents(tmp_path) == reference
 
 
-def test_ctrl_c_leaves_no_traceback_and_what_is_done(reference, tmp_path):
-    (tmp_path / "plan.toml").write_text(TOML)
-    assert read_plan(tmp_path / "plan.toml") == plan()
+def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
+    # lives long enough that the campaign cannot be over before the interrupt arrives
+    (tmp_path / "plan.toml").write_text(TOML.replace("cycles = 4", "cycles = 400"))
+    long = plan_of(ENTRIES | {"cycles": 400})
+    assert read_plan(tmp_path / "plan.toml") == long
     command = [sys.executable, "-c", "from host_sim.cli import main; main()", "campaign", tmp_path / "plan.toml"]
     out = tmp_path / "out"
     going = subprocess.Popen(
@@ -110,9 +112,11 @@ def test_ctrl_c_leaves_no_traceback_and_what_is_done(reference, tmp_path):
     said = first + going.communicate(timeout=60)[1]
     assert going.returncode == 130 and "Traceback" not in said and "interrupted" in said
     done = contents(out)
-    assert done and all(reference[name] == data for name, data in done.items())
-    run(plan(), out, workers=1)
-    assert contents(out) == reference
+    run(long, out, workers=1)
+    whole = contents(out)
+    assert 0 < len(done) < len(whole) and all(whole[name] == data for name, data in done.items())
+    run(long, tmp_path / "uninterrupted", workers=1)
+    assert whole == contents(tmp_path / "uninterrupted")
 
 
 @pytest.fixture
