@@ -44,7 +44,7 @@ FIELDS = {
     "reason": "why, in the controller's words: a line of relith/reasons.txt, counted from 0",
     "cause": "why this frame was not taken: place in the list of refusals below",
     "counts": "stream errors; then frames not taken, by the first five refusals",
-    "nonce": "never the same twice",
+    "nonce": "of the clock and a counter",
     "total": "bytes of the whole record",
     "cell_uv": "each cell, from the negative end",
     "cell_ok": "1 when the cell voltages were read",

@@ -2,9 +2,9 @@
 
 A frame is taken only when it is whole, known, of this boot's session and the next in sequence; any other is counted and
 refused, with one frame that says why and which number is expected. A dangerous command must answer a challenge: it asks
-for a nonce, and the very next frame carries 30 bits of SHA-256 over key, nonce, command, a and b. No session or nonce
-comes twice, so a stray, recorded or repeated byte stream cannot arm; the key lies open in the profile, so somebody who
-means to arm can.
+for a nonce, and the very next frame carries 30 bits of SHA-256 over key, nonce, command, a and b. A session comes back
+after 65 536 starts (or when the journal is lost), a nonce, made of clock and counter, hardly ever: so a stray, recorded
+or repeated byte stream cannot arm. The key lies open in the profile, so somebody who means to arm can.
 
 Receiving and telemetry allocate nothing; a challenge, an upload or a download may.
 """
@@ -91,7 +91,8 @@ class Link:
         self._reply = -1  # place in TO_HOST of the reply to send
         self._tx = []  # one buffer for each message
         self._sequence = 0
-        self._open = 0  # 1: `nonce` waits for its answer
+        self._open = 0  # 1: `nonce` waits for its answer, which must be the next frame
+        self._waiting = 0  # the same, while that frame is looked at
         self._asked = 0  # nonces given out in this session
         self._upload = None
         self._got = self._crc30 = 0
@@ -195,11 +196,11 @@ class Link:
             self.refusal = _CONTROLLER  # stands when the controller raises
             self._reply = _DONE
             self._end = n - 4
+            self._waiting = self._open
+            self._open = 0
             self.refusal = self._act(bms, message)
             if self.refusal:
                 bms.refused(message, self.refusal, self.reason)
-            if message != _ASK:
-                self._open = 0
 
     def _refuse(self, bms, message, cause):
         self.cause = cause
@@ -217,7 +218,7 @@ class Link:
             return _FIELD
         if message == _ASK:
             self._asked = (self._asked + 1) & 0x3FFF
-            self.nonce = self.session << 14 | self._asked
+            self.nonce = ((bms.readings.now_ms ^ self.session) & 0xFFFF) << 14 | self._asked
             self._open = 1
             self._reply = _NONCE
         elif message == _BEGIN:
@@ -254,7 +255,7 @@ class Link:
             return _FIELD
         if answered:
             right = sha256(bms.profile.link_key + pack("<iBii", self.nonce, number, a, b)).digest()
-            if not self._open or self._values[3] != unpack("<I", right[:4])[0] & MOST:
+            if not self._waiting or self._values[3] != unpack("<I", right[:4])[0] & MOST:
                 return _ANSWER
         elif row[0]:
             return _CHALLENGE

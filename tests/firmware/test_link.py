@@ -396,6 +396,32 @@ def test_an_answer_that_is_not_the_next_frame_is_late(host):
     assert host.board.bms.commands == [(COMMAND["disarm"], 0, 0)]
 
 
+def test_a_controller_that_raises_closes_the_challenge(host):
+    def broken(code, a, b):
+        raise RuntimeError
+
+    works, host.board.bms.command = host.board.bms.command, broken
+    nonce = host.reply("challenge")["nonce"]
+    right = ask("arm", 1) | {"answer": answer(KEY, nonce, COMMAND["arm"], 1, 0)}
+    host.put("answer", right)
+    with pytest.raises(RuntimeError):
+        host.board.tick()
+    host.replies(2)
+    host.board.bms.command = works
+    assert host.reply("answer", right)["refusal"] == REFUSAL["ANSWER"]
+    assert host.board.bms.commands == []
+
+
+@pytest.mark.safety(4)
+def test_a_session_that_comes_back_brings_other_nonces(host):
+    """The journal was lost, so that boots count anew: the answer recorded then is wrong now."""
+    recorded = host.reply("challenge")["nonce"]
+    again = Board()
+    again.bms.readings.now_ms = 5_000
+    assert Host(again).session == host.session
+    assert Host(again).reply("challenge")["nonce"] != recorded
+
+
 def test_nonces_differ(host):
     nonces = [host.reply("challenge")["nonce"] for _ in range(100)]
     assert len(set(nonces)) == 100

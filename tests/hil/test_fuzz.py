@@ -38,8 +38,10 @@ def one_nonce(monkeypatch):
     original = link.Link._act
 
     def act(self, bms, message):
-        self._asked = 0
-        return original(self, bms, message)
+        refusal = original(self, bms, message)
+        if message == 2:
+            self.nonce = 77
+        return refusal
 
     monkeypatch.setattr(link.Link, "_act", act)
 
