@@ -12,4 +12,5 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
 settings.register_profile("stateful", settings.get_profile("ci"))  # a million steps: tests/firmware/test_stateful.py
+settings.register_profile("mutants", settings.get_profile("ci"), max_examples=25)  # many runs, each short
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
