@@ -121,22 +121,25 @@ def play(life: Life):
     return out
 
 
+def records(halves, sensors: SensorClass, seed):
+    """(totals, truth, complete records (n)) per half-cycle; firmware and peers all read these.
+
+    Complete: the estimator is told when the next half-cycle begins, and so of the rest between as well.
+    """
+    sensor = Sensor(sensors, halves[0][1]["cathode"].size, seed)
+    for k, (totals, truth) in enumerate(halves):
+        after = halves[k + 1][0] if k + 1 < len(halves) else {"rest_before_s": 0.0, "ocv_before_v": np.zeros(1)}
+        complete = totals | {"rest_after_s": after["rest_before_s"], "ocv_after_v": after["ocv_before_v"]}
+        yield totals, truth, sensor.fill(complete)
+
+
 def follow(halves, profile, sensors: SensorClass, seed=0, estimator=Inventory):
     """The firmware's estimate after every discharge: dict of arrays (cycles, n) beside the truth's, ppm made nominal
-    capacities.
-    """
-    n = halves[0][1]["cathode"].size
-    sensor = Sensor(sensors, n, seed)
-    inventories = [estimator(profile, 0) for _ in range(n)]
+    capacities."""
+    inventories = [estimator(profile, 0) for _ in range(halves[0][1]["cathode"].size)]
     rows: dict[str, list] = {}
-    for k, (totals, truth) in enumerate(halves):
-        complete = dict(totals)
-        if k + 1 < len(halves):  # the estimator is told when the next half-cycle begins, of the rest between as well
-            complete |= {
-                "rest_after_s": halves[k + 1][0]["rest_before_s"],
-                "ocv_after_v": halves[k + 1][0]["ocv_before_v"],
-            }
-        for inventory, record in zip(inventories, sensor.fill(complete), strict=True):
+    for totals, truth, seen in records(halves, sensors, seed):
+        for inventory, record in zip(inventories, seen, strict=True):
             inventory.half_cycle(record)
         if totals["kind"] > 0:
             continue
@@ -162,10 +165,9 @@ class OpenLoop(Inventory):
 def product_of_ce(halves, sensors: SensorClass, seed=0):
     """Loss (cycles, n) by the running product of discharge over charge, of the first full capacity."""
     n = halves[0][1]["cathode"].size
-    sensor = Sensor(sensors, n, seed)
     kept, first, charged, out = np.ones(n), None, np.ones(n), []
-    for totals, _ in halves:
-        amount = np.array([record.charge_ppm for record in sensor.fill(totals)]) / 1e6
+    for totals, _, seen in records(halves, sensors, seed):
+        amount = np.array([record.charge_ppm for record in seen]) / 1e6
         if totals["kind"] > 0:
             charged = amount
             continue
@@ -179,12 +181,11 @@ def causal_batch(halves, profile, sensors: SensorClass, seed=0, samples=1500):
     """Active lithium (cycles, n) before any anchor of the anode: all data so far, the same priors, in floating point.
 
     Every sample of (reservoir, loss factors) is carried through the whole life; those whose anode would have run out
-    while the cathode still ended the discharge are dropped. What is left is the posterior: no estimator that is told
-    the same can have a smaller mean square error.
+    while the cathode still ended the discharge are dropped. It is told by the truth which electrode that was, which the
+    firmware has to find out. Cathode content and capacity come from the same coulombs and rested voltages.
     """
     n = halves[0][1]["cathode"].size
     follower = [OpenLoop(profile, 0) for _ in range(n)]
-    sensor = Sensor(sensors, n, seed)
     rng = np.random.default_rng((seed, 13))
     p = profile
     iso = 1.0 + rng.standard_normal(samples) * p.loss_isolated_spread_permille / 1e3
@@ -192,8 +193,8 @@ def causal_batch(halves, profile, sensors: SensorClass, seed=0, samples=1500):
     spare = p.reservoir_ppm / 1e6 + rng.standard_normal(samples) * p.reservoir_sigma_ppm / 1e6
     alive = np.ones((n, samples), bool)
     isolated, bound, out = np.zeros(n), np.zeros(n), []
-    for totals, truth in halves:
-        for k, (inventory, record) in enumerate(zip(follower, sensor.fill(totals), strict=True)):
+    for totals, truth, seen in records(halves, sensors, seed):
+        for k, (inventory, record) in enumerate(zip(follower, seen, strict=True)):
             d, s = inventory.filter.x[2], inventory.filter.x[1]
             inventory.half_cycle(record)
             isolated[k] += (inventory.filter.x[2] - d) / 1e9  # what was isolated less what came back
