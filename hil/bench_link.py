@@ -24,6 +24,7 @@ from relith.profile import Profile
 from relith.readings import Readings
 
 from hil import fuzz, image
+from hil.boards import BoardEnd, Store
 from hil.catalogue import COMMANDS
 from hil.codec import MOST, Client, Decoder, encode
 from hil.serialport import SerialPort
@@ -39,39 +40,20 @@ MODULES = ("link", "frames", "catalogue", "commands", "log")
 ASK = {"command": COMMANDS["stop"].code, "a": 0, "b": 0}
 
 
-class _Store:
-    def __init__(self) -> None:
-        self.slots: dict[int, bytes] = {}
-
-    def read(self, slot: int) -> bytes | None:
-        return self.slots.get(slot)
-
-    def write(self, slot: int, data: bytes) -> None:
-        self.slots[slot] = bytes(data)
-
-
-class Pair:
+class Pair(BoardEnd):
     """A real controller that is talked to, and its twin that is not; the same readings for both, tick by tick."""
 
     def __init__(self) -> None:
-        self.store = _Store()
-        self.bms = Bms(Profile(PROFILE.read_bytes()), self.store, self)
-        self.twin = Bms(Profile(PROFILE.read_bytes()), _Store(), None)
+        super().__init__()
+        self.bms = Bms(Profile(PROFILE.read_bytes()), Store(), self)
+        self.twin = Bms(Profile(PROFILE.read_bytes()), Store(), None)
         self.readings = Readings()
         self.readings.cell_uv[0] = self.readings.pack_uv = 3_800_000
-        self.arriving: list[bytes] = []
-        self.left = bytearray()
         self.unasked: list[int] = []
         self.bms.command = self.command  # type: ignore[method-assign]
         self.changed = 0  # ticks whose outputs were not the twin's
         self.decoder = Decoder()
         self.tick()
-
-    def read(self) -> bytes | None:
-        return self.arriving.pop(0) if self.arriving else None
-
-    def write(self, data: bytes) -> None:
-        self.left += data
 
     def command(self, code: int, a: int, b: int) -> int:
         self.unasked.append(code)

@@ -184,11 +184,11 @@ class Board(ABC):
             self.power_off()
 
 
-class _Store:
-    """The journal's two slots in memory, with a storage that may fail."""
+class Store:
+    """The journal's slots in memory, with a storage that may fail."""
 
-    def __init__(self, slots: Mapping[int, bytes]) -> None:
-        self.slots = dict(slots)
+    def __init__(self, slots: Mapping[int, bytes] | None = None) -> None:
+        self.slots = dict(slots or {})
         self.fault = ("ok", 0.0)
         self.random = random.Random(0xF1)
 
@@ -211,33 +211,34 @@ class _Store:
         self.slots[slot] = bytes(out)
 
 
+class BoardEnd:
+    """The firmware's end of a stream in memory: what arrives is read piece by piece, what it writes is `left`."""
+
+    def __init__(self) -> None:
+        self.arriving: list[bytes] = []
+        self.left = bytearray()
+
+    def read(self) -> bytes | None:
+        return self.arriving.pop(0) if self.arriving else None
+
+    def write(self, data: bytes) -> None:
+        self.left += data
+
+
 class _Loop:
-    """Both ends of a stream in memory: the firmware's (`read` gives None when nothing came), and a codec.Port."""
+    """The rig's end of such a stream, a codec.Port. `turn()`: lets the firmware take what has arrived."""
 
     def __init__(self, turn: Callable[[], None]) -> None:
         self.turn = turn
-        self.arriving: list[bytes] = []
-        self.left = bytearray()
-        self.board = _BoardEnd(self)
+        self.board = BoardEnd()
 
     def write(self, data: bytes) -> None:
-        self.arriving.append(data)
+        self.board.arriving.append(data)
 
     def read(self) -> bytes:
         self.turn()
-        data, self.left = bytes(self.left), bytearray()
+        data, self.board.left = bytes(self.board.left), bytearray()
         return data
-
-
-class _BoardEnd:
-    def __init__(self, loop: _Loop) -> None:
-        self.loop = loop
-
-    def read(self) -> bytes | None:
-        return self.loop.arriving.pop(0) if self.loop.arriving else None
-
-    def write(self, data: bytes) -> None:
-        self.loop.left += data
 
 
 class HostBoard(Board):
@@ -250,13 +251,13 @@ class HostBoard(Board):
         from boards.inject import Injector
         from relith.bms import Bms
 
-        self.store = _Store(slots)
+        self.store = Store(slots)
         stream = _Loop(self._listen)
         self.bms = Bms(self.profile, self.store, stream.board)
         self.bms.gate.cutoff_present = 1
         self.bms.link.injector = Injector(self.bms.readings)  # as a rig build: commands come between ticks
         self.bms.link.rig = 1
-        self._stream = stream
+        self._stream = stream.board
         return stream
 
     def _listen(self) -> None:

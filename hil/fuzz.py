@@ -22,6 +22,7 @@ from relith.inventory import Estimate
 from relith.ledger import Ledger
 from relith.readings import Outputs, Readings
 
+from hil.boards import BoardEnd
 from hil.catalogue import COMMANDS, REFUSAL
 from hil.codec import MOST, Decoder, answer, frame
 from host_sim.cli import Parser
@@ -66,7 +67,7 @@ class Violation(AssertionError):
     """Something happened that may never happen."""
 
 
-class Target:
+class Target(BoardEnd):
     """A link with a controller that checks what reaches it. `bytes`: delivered so far; `frames`: taken so far."""
 
     class Profile:
@@ -75,6 +76,7 @@ class Target:
         ppm_count_ms = 36000
 
     def __init__(self, rig: bool = False):
+        super().__init__()
         self.boots, self.profile, self.news = 7, self.Profile(), False
         self.readings, self.outputs, self.estimates = Readings(2, 1), Outputs(), [Estimate(0), Estimate(1)]
         self.ledger = Ledger(self.profile)
@@ -82,20 +84,11 @@ class Target:
         self.link = link.Link(self)
         if rig:
             self.link.injector = Injector(self.readings)
-        self.arriving: list[bytes] = []
-        self.left = bytearray()
         self.decoder = Decoder()
         self.bytes = self.frames = 0
         self._nonces: set[int] = set()
         self._granted: tuple[int, int, int] | None = None
         self.tick()
-
-    # ---- the stream
-    def read(self) -> bytes | None:
-        return self.arriving.pop(0) if self.arriving else None
-
-    def write(self, data: bytes) -> None:
-        self.left += data
 
     # ---- the controller
     def command(self, code: int, a: int, b: int) -> int:

@@ -71,6 +71,8 @@ def values(source: object, names: tuple[str, ...]) -> list[Any]:
 def lines(path: Path) -> Iterator[Any]:
     """The values of a recording, head first. Raises InputError with file and line."""
     number = 0
+    if not path.is_file():
+        raise InputError(f"{path}: no such recording")
     try:
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:

@@ -9,11 +9,11 @@ Everything in the file is checked before anything is opened.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hil import tables
 from hil.boards import Board, HostBoard, VirtualRigBoard
 from hil.instruments.capabilities import Limits
 from hil.instruments.dialects import DIALECTS
@@ -109,23 +109,15 @@ class Rig:
 
 def find(name: str) -> Path:
     """A rig file by its name or path. Raises InputError."""
-    for path in (Path(name), FOLDER / name, FOLDER / f"{name}.toml"):
-        if path.is_file():
-            return path
+    if found := tables.find(name, FOLDER):
+        return found
     known = ", ".join(path.stem for path in sorted(FOLDER.glob("*.toml")))
     raise InputError(f"{name}: no such rig file (there are {known})")
 
 
 def load(path: Path | str) -> Rig:
     """Read and check a rig file. Raises InputError with file and field."""
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name}: not valid TOML ({error})") from None
-    return parse(data, path)
+    return parse(*tables.read(path))
 
 
 def parse(data: dict[str, Any], path: Path) -> Rig:

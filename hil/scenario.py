@@ -7,13 +7,13 @@ when the file is read: an unknown field, component, unit or word is one sentence
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from relith.profile import Profile, ProfileError
 
+from hil import tables
 from hil.condition import Condition, Span, parse_condition, parse_span
 from hil.tables import Table
 from hil.units import quantity
@@ -128,9 +128,8 @@ class Scenario:
 
 def find(name: str) -> Path:
     """A scenario's file by its name or path. Raises InputError."""
-    for path in (Path(name), FOLDER / name, FOLDER / f"{name}.toml"):
-        if path.is_file():
-            return path
+    if found := tables.find(name, FOLDER):
+        return found
     raise InputError(f"{name}: no such scenario (there are {len(every())} in {FOLDER.name}/; `relith-hil run --list`)")
 
 
@@ -159,14 +158,7 @@ def read_profile(name: str, changes: dict[str, Any], path: Path) -> tuple[Profil
 
 def load(path: Path | str) -> Scenario:
     """Read and check one scenario. Raises InputError with file and field."""
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path.name}: not valid TOML ({error})") from None
-    return parse(data, path)
+    return parse(*tables.read(path))
 
 
 def parse(data: dict[str, Any], path: Path) -> Scenario:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 from hil.units import quantity
 from host_sim.errors import InputError
+
+
+def find(name: str, folder: Path) -> Path | None:
+    """A TOML file by its path, or by its name with or without the ending in `folder`; None when there is none."""
+    return next((path for path in (Path(name), folder / name, folder / f"{name}.toml") if path.is_file()), None)
+
+
+def read(path: Path | str) -> tuple[dict[str, Any], Path]:
+    """A TOML file as it stands, and its path. Raises InputError naming the file."""
+    path = Path(path)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path.name}: not valid TOML ({error})") from None
 
 
 class Table:

@@ -14,22 +14,11 @@ from typing import Any
 from relith.profile import Profile
 from relith.readings import Outputs, Readings
 
-from hil.boards import Board
+from hil.boards import Board, Store
 from hil.instruments.loopback import Node
 from host_sim.sensors import SensorModel
 
 LONGEST_WAIT_S = 0.1  # boards/base.py listens to the link this often while it waits
-
-
-class _Store:
-    def __init__(self, slots: Mapping[int, bytes]) -> None:
-        self.slots = dict(slots)
-
-    def read(self, slot: int) -> bytes | None:
-        return self.slots.get(slot)
-
-    def write(self, slot: int, data: bytes) -> None:
-        self.slots[slot] = bytes(data)
 
 
 class TerminalBoard(Board):
@@ -61,7 +50,7 @@ class TerminalBoard(Board):
     def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
         from relith.bms import Bms
 
-        store = _Store(slots)
+        store = Store(slots)
         bms = Bms(self.profile, store, _Stream(self))
         bms.gate.cutoff_present = 1
         self._slots, self._running, self.failure = store.slots, True, None
