@@ -23,9 +23,11 @@ def _own_numba_cache():
     """Name numba's cache folder by the content of every compiled room.
 
     numba itself looks only at the file that a function stands in: after a row is added in cell/table.py, all indices
-    shift, and cell/kernel.py would be run with yesterday's.
+    shift, and cell/kernel.py would be run with yesterday's. Nothing is ever deleted or renumbered that another process
+    may be reading. Installed where nothing may be written, the folder stands in the user's own cache.
     """
-    base = Path(os.environ.get("NUMBA_CACHE_DIR") or _HERE / "__pycache__")
+    own = _HERE if os.access(_HERE, os.W_OK) else Path.home() / ".cache" / "relith"
+    base = Path(os.environ.get("NUMBA_CACHE_DIR") or own / "__pycache__")
     if base.name.startswith("relith-"):  # inherited from the process that started this one
         base = base.parent
     os.environ["NUMBA_CACHE_DIR"] = str(base / f"relith-{_digest('cell/*.py', 'cycler.py', 'fleet.py')}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from host_sim.cell import Control
 from host_sim.cell.cathode import ocv
-from host_sim.cell.kernel import drift_um_per_h
+from host_sim.cell.lithium import drift_um_per_h
 from host_sim.half_cycles import AREA_CM2, SensorClass
 
 CONTENT_POINTS = (

@@ -10,6 +10,7 @@ from host_sim.cell.table import ROWS
 
 GAPS = 10  # gap classes; class GAPS holds what this stripping has isolated and no plating has dealt a gap yet
 LARGEST_GAP_UM = 10.0
+FULL = 1e-9  # cathode: least share of empty, and of full, sites
 
 NAMES = tuple(row[0] for row in ROWS)
 DERIVED = ("pressure_factor", "sand_ma_cm2", "sub_step_mah_cm2", "sub_step_s")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from host_sim.cell import cathode as cathodes
-from host_sim.cell.kernel import FARADAY
 from host_sim.cell.layout import GAP_EDGE, GAP_WEIGHT, GAPS, LARGEST_GAP_UM, NAMES, PARAMETER_ROW, P
 from host_sim.cell.table import ROWS, SETS, WORLDS
+from host_sim.cell.voltage import FARADAY
 from host_sim.errors import InputError
 
 FITTED = Path(__file__).with_name("fitted.json")

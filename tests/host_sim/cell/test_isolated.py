@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from host_sim.cell import Cell, Control, half_cell, load_parameters
-from host_sim.cell.kernel import drift_um_per_h, end_overpotential_mv, sand_time_s
 from host_sim.cell.layout import P
+from host_sim.cell.lithium import drift_um_per_h, end_overpotential_mv, sand_time_s
 from host_sim.cell.parameters import gap_classes
 
 HOUR = 3600.0

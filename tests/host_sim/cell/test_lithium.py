@@ -85,14 +85,14 @@ def test_lithium_closes_over_1000_cycles(dt_s):
 
 
 POISONED = """
-import host_sim.cell.kernel as kernel
+import host_sim.cell.lithium as lithium
 from host_sim.cell import Cell, Control, half_cell, load_parameters
 from host_sim.cell.layout import DEAD, GAPS, S
-original = kernel.{name}
+original = lithium.{name}
 def poisoned({arguments}):
     original({arguments})
     {poison}
-kernel.{name} = poisoned
+lithium.{name} = poisoned
 cell = Cell(half_cell(load_parameters()))
 before = cell.lithium_mah_cm2
 for _ in range(2):
@@ -105,9 +105,9 @@ print(abs(cell.lithium_mah_cm2 - before) / before)
 @pytest.mark.parametrize(
     ("name", "arguments", "poison"),
     (
-        ("move", "s, source, target, amount", "kernel.add(s, target, 1e-3 * amount)"),
+        ("move", "s, source, target, amount", "lithium.add(s, target, 1e-3 * amount)"),
         ("to_dead", "s, amount", "s[DEAD + GAPS] += 1e-3 * amount"),
-        ("from_dead", "s, k, store, amount", "kernel.add(s, store, 1e-3 * amount)"),
+        ("from_dead", "s, k, store, amount", "lithium.add(s, store, 1e-3 * amount)"),
         ("add", "s, store, amount", "pass"),
     ),
 )
