@@ -14,13 +14,21 @@ PAIRS = {"slow/fast": (0.2, 1.0), "fast/slow": (1.0, 0.33)}  # C-rates: charge, 
 
 
 def run(load):
-    ce_slow, slow = life(load(ELECTROLYTE), *PAIRS["slow/fast"])
-    ce_fast, fast = life(load(ELECTROLYTE), *PAIRS["fast/slow"])
+    return rows(lives(load(ELECTROLYTE)))
+
+
+def lives(parameters):
+    """Each pair's life: (CE_Li, SEI's share of the loss, cycle at which capacity falls below 80 %)."""
+    return [life(parameters, *pair) for pair in PAIRS.values()]
+
+
+def rows(found):
+    """The rows, from `lives`."""
+    (ce_slow, _, slow), (ce_fast, _, fast) = found
     return {"Z1a": 100.0 * ce_slow, "Z1b": 100.0 * ce_fast, "Z1c": min(slow, MOST), "Z1d": min(fast, MOST)}
 
 
 def life(parameters, charge_c, discharge_c):
-    """CE_Li over the life, and the cycle at which capacity falls below 80 %."""
     cell = Cell(parameters)
     found = []
     while len(found) < MOST:
@@ -28,4 +36,4 @@ def life(parameters, charge_c, discharge_c):
         found.append(discharge(cell, discharge_c * ONE_C, V_MIN))
         if found[-1] < 0.8 * found[0]:
             break
-    return 1.0 - lost(cell) / cell.total("plated"), below(found, 0.8)
+    return 1.0 - lost(cell) / cell.total("plated"), cell.sei_mah_cm2 / lost(cell), below(found, 0.8)
