@@ -11,11 +11,12 @@ import json
 import logging
 import signal
 import sys
+import threading
 import time
 import tomllib
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -118,10 +119,12 @@ def read_plan(path):
     """Plan of a TOML file. Raises InputError naming file and field."""
     try:
         return plan_of(tomllib.loads(Path(path).read_text(encoding="utf-8")), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.__class__.__name__}); a campaign's TOML file is expected"
+            f"{path}: {(error.strerror or str(error)).lower()}; a campaign's TOML file is expected"
         ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is no text; a campaign's TOML file is expected") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: is no TOML ({' '.join(str(error).split())})") from None
 
@@ -164,8 +167,17 @@ def _work(plan_entries, chunk):
     return *do_chunk(Plan(**plan_entries), chunk), machine_bits(), MODEL
 
 
-def _leave_interrupts_to_the_parent():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_stay_here():
+    """Processes begun meanwhile never see Ctrl-C, from their first instant on: it is this one that ends them."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _processes(plan, todo, workers):
@@ -176,8 +188,9 @@ def _processes(plan, todo, workers):
         return
     left, tries = dict.fromkeys(todo, 0), 0
     while left:
-        with ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_the_parent) as pool:
-            futures = {pool.submit(_work, asdict(plan), chunk): chunk for chunk in left}
+        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            with _interrupts_stay_here():
+                futures = {pool.submit(_work, asdict(plan), chunk): chunk for chunk in left}
             try:
                 for future in as_completed(futures):
                     result = future.result()

@@ -96,11 +96,15 @@ def test_a_lost_process_is_replaced_and_its_chunk_done_again(reference, tmp_path
     assert contents(tmp_path) == reference
 
 
+def test_a_plan_reads_the_same_from_its_file(tmp_path):
+    (tmp_path / "plan.toml").write_text(TOML)
+    assert read_plan(tmp_path / "plan.toml") == plan()
+
+
 def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
-    # lives long enough that the campaign cannot be over before the interrupt arrives
-    (tmp_path / "plan.toml").write_text(TOML.replace("cycles = 4", "cycles = 400"))
-    long = plan_of(ENTRIES | {"cycles": 400})
-    assert read_plan(tmp_path / "plan.toml") == long
+    # 6000 chunks: the campaign cannot be over before the interrupt arrives, however busy the machine
+    (tmp_path / "plan.toml").write_text(TOML.replace("cells = 5", "cells = 3000"))
+    long = read_plan(tmp_path / "plan.toml")
     command = [sys.executable, "-c", "from host_sim.cli import main; main()", "campaign", tmp_path / "plan.toml"]
     out = tmp_path / "out"
     going = subprocess.Popen(
@@ -111,12 +115,14 @@ def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
     os.killpg(going.pid, signal.SIGINT)
     said = first + going.communicate(timeout=60)[1]
     assert going.returncode == 130 and "Traceback" not in said and "interrupted" in said
-    done = contents(out)
-    run(long, out, workers=1)
-    whole = contents(out)
-    assert 0 < len(done) < len(whole) and all(whole[name] == data for name, data in done.items())
-    run(long, tmp_path / "uninterrupted", workers=1)
-    assert whole == contents(tmp_path / "uninterrupted")
+    done = sorted(int(path.stem.removeprefix("chunk-")) for path in out.glob("chunk-*"))
+    assert 0 < len(done) < len(long.chunks)
+    assert len(list(out.iterdir())) == len(done)  # nothing half-written beside them
+    for chunk in done:
+        read_chunk(out, chunk, long)
+    columns, about = do_chunk(long, done[0])
+    same = parquet.write(tmp_path / "same.parquet", columns, about)
+    assert same.read_bytes() == chunk_path(out, done[0]).read_bytes()
 
 
 @pytest.fixture
@@ -227,9 +233,10 @@ def test_a_wrong_plan_is_one_sentence(change, word):
 def test_the_example_is_a_plan_and_wrong_files_are_named(tmp_path):
     assert read_plan(EXAMPLE).lives == 200
     (tmp_path / "x.toml").write_text("cells = = 3")
-    for name in ("x.toml", "none.toml"):
+    (tmp_path / "y.toml").write_bytes(b"\xff\xfe")
+    for name in ("x.toml: is no TOML", "none.toml: no such file", "y.toml: is no text"):
         with pytest.raises(InputError, match=name):
-            read_plan(tmp_path / name)
+            read_plan(tmp_path / name.partition(":")[0])
 
 
 def test_main_prints_its_table_and_last_line(tmp_path, capsys):
