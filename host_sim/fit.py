@@ -41,7 +41,7 @@ REST = {
 }
 FREE = {
     "liu21-carbonate": {
-        "sei_share": (0.017, 0.027),  # Fang19's split asks for about 2.2 %; less, and any life gain is an artefact
+        "sei_share": (0.021, 0.025),  # Fang19's split (F2) asks for about 2.2 %; less, and life gains are artefacts
         "sei_per_ma": (0.0, 0.2),
         "roughness_per_ma": (0.0, 1.0),
         "isolation_base": (0.0, 0.1),

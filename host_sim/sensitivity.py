@@ -16,6 +16,7 @@ from host_sim.errors import InputError
 from host_sim.experiments import targets
 from host_sim.experiments.common import HOUR, below, charge, discharge
 from host_sim.experiments.full_cell_activation import CHARGE, DISCHARGE, ONE_C, PULSE_S, STOP, V_MAX, V_MIN
+from host_sim.fit import FREE
 from host_sim.reproduce import measure
 
 MOVES = 0.25
@@ -54,21 +55,27 @@ def life(parameters, pulse_s=0.0, rest_h=0.0, rate=DISCHARGE):
 
 
 def assumed():
-    """Names and ranges of the assumed parameters: [(name, low, high)]."""
-    return [(name, low, high) for name, _, _, low, high, source in ROWS if "assumed" in source or "world" in source]
+    """The assumed parameters: {name: {electrolyte: (low, high)}}; the range that the fit searches, else the table's."""
+    return {
+        name: {electrolyte: FREE[electrolyte].get(name, (low, high)) for electrolyte in SETS}
+        for name, _, _, low, high, source in ROWS
+        if "assumed" in source or "world" in source
+    }
 
 
 def sweep(world, say=lambda text: None):
-    """Default conclusions, and [(parameter, end, its value, conclusions, rows outside)] over both ends."""
+    """Default conclusions, and [(parameter, end, its value per electrolyte, conclusions, rows outside)] over both
+    ends."""
     base = {electrolyte: load_parameters(electrolyte, world) for electrolyte in SETS}
     default = conclusions(base.__getitem__)
     found = []
     todo = assumed()
-    for k, (name, low, high) in enumerate(todo):
+    for k, (name, ranges) in enumerate(todo.items()):
         say(f"\r{k + 1} of {len(todo)} assumed parameters")
-        for end, value in (("low", low), ("high", high)):
-            sets = {electrolyte: parameters.replace(**{name: value}) for electrolyte, parameters in base.items()}
-            found.append((name, end, value, *conclusions(sets.__getitem__)))
+        for place, end in enumerate(("low", "high")):
+            at = {electrolyte: ranges[electrolyte][place] for electrolyte in SETS}
+            sets = {electrolyte: base[electrolyte].replace(**{name: value}) for electrolyte, value in at.items()}
+            found.append((name, end, at, *conclusions(sets.__getitem__)))
     return default, found
 
 
@@ -83,15 +90,15 @@ def write(path, default, found):
     """One line per parameter, end and conclusion."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ("parameter", "end", "parameter_value", "conclusion", "default", "value", "moves", "rows_outside")
-        )
+        writer.writerow(("parameter", "end", *SETS, "conclusion", "default", "value", "moves", "rows_outside"))
         for name, end, at, values, outside in found:
             for conclusion, (value, turn) in values.items():
                 start = default[0][conclusion][0]
                 how = moved(value, start, turn)
                 numbers = (f"{start:.6g}", f"{value:.6g}")
-                writer.writerow((name, end, f"{at:g}", conclusion, *numbers, how, " ".join(outside)))
+                writer.writerow(
+                    (name, end, *(f"{at[e]:g}" for e in SETS), conclusion, *numbers, how, " ".join(outside))
+                )
 
 
 def draw(path, default, found):

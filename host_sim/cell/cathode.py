@@ -49,6 +49,7 @@ def lithium(x):
 
 
 CURVES = {"NMC532": nmc532, "NMC811": nmc811, "LFP": lfp, "Li-rich": lithium_rich, "lithium": lithium}
+VOLTAGE_DECAY_MV = {"Li-rich": 1.5}  # per full charge, assumed (Deng26 gives the effect); any other cathode: none
 _tables: dict[str, np.ndarray] = {}
 
 

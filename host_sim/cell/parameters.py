@@ -56,12 +56,13 @@ class Parameters:
         return self.values[_known(name)[0]]
 
     def replace(self, cathode: str | None = None, accuracy: float | None = None, by: str = "caller", **values):
-        """A copy with other values (name=value) or another cathode. Raises InputError for an unknown name, NaN, or a
-        value out of range."""
-        for name, value in values.items():
-            _check(name, value)
+        """A copy with other values (name=value) or another cathode, which brings its voltage decay. Raises InputError
+        for an unknown name, NaN, or a value out of range."""
         if cathode is not None:
             cathodes.table(cathode)
+            values = {"voltage_decay_mv": cathodes.VOLTAGE_DECAY_MV.get(cathode, 0.0), **values}
+        for name, value in values.items():
+            _check(name, value)
         return Parameters(
             self.electrolyte,
             self.world,

@@ -45,7 +45,7 @@ ROWS = (
     ("salt_diffusivity_cm2_s", 3e-7, "cm2 s-1", 3e-08, 3e-06, "assumed; effective, in the separator"),
     ("separator_um", 25.0, "um", 8, 500, "assumed; electrode distance"),
     ("cation_transference", 0.4, "1", 0.1, 0.8, "assumed"),
-    ("sei_share", 0.018, "1", 0, 0.1, "assumed; share of plated lithium bound in SEI"),
+    ("sei_share", 0.022, "1", 0, 0.05, "assumed; of plated lithium; carbonate about 2.2 % by Fang19's split (F2)"),
     ("sei_per_ma", 0.05, "cm2 mA-1", 0, 3, "assumed; its growth with plating current above the compact limit"),
     ("sei_kj_mol", 20.0, "kJ mol-1", 0, 40, "assumed"),
     # -- isolation on stripping ----------------------------------------------------------------------------------
@@ -55,12 +55,12 @@ ROWS = (
     ("isolation_fast", 0.02, "1", 0, 0.3, "assumed; extra at 5 mA cm-2 (carbonate: Liu21)"),
     ("isolation_fast_ma_cm2", 2.5, "mA cm-2", 1, 4, "assumed; kinetic limit, above which that begins"),
     ("isolation_fast_exponent", 2.0, "1", 0.5, 5, "assumed; of the fast term where isolation_law is 1"),
-    ("depth_exponent", 0.25, "1", 0, 0.4, "Liu21's cells: 0.2 to 0.35"),
+    ("depth_exponent", 0.25, "1", 0, 0.4, "Liu21's cells: 0.2 to 0.35; assumed within"),
     ("self_diffusion_kj_mol", 15.0, "kJ mol-1", 0, 40, "assumed; warmth raises the slow term (Abd24)"),
     ("pressure_optimum_mpa", 0.5, "MPa", 0.3, 0.7, "Abd24, Moh25"),
     ("pressure_curvature", 0.15, "1", 0.02, 1, "assumed; times ln(p/optimum) squared"),
     # -- isolated lithium moves (Liu21) --------------------------------------------------------------------------
-    ("gap_median_um", 1.0, "um", 0.3, 5, "Liu21: a few 100 nm to 2 um"),
+    ("gap_median_um", 1.0, "um", 0.3, 5, "Liu21: a few 100 nm to 2 um; assumed within"),
     ("gap_sigma", 0.9, "ln", 0.4, 1.6, "assumed"),
     ("gap_min_um", 0.2, "um", 0.05, 1, "assumed; nothing reconnects below"),
     ("filament_um", 20.0, "um", 5, 40, "Liu21 figures are for 20 um"),

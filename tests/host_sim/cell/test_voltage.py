@@ -23,7 +23,7 @@ def test_zero_current_at_equilibrium_is_a_fixed_point(cathode):
 def test_ocv_falls_with_filling_and_the_rested_cell_shows_it(cathode):
     filling = np.linspace(0.0, 1.0, 500)
     assert np.all(np.diff(cathodes.ocv(cathode, filling)) < 0.0)
-    cell = Cell(load_parameters().replace(cathode=cathode))
+    cell = Cell(load_parameters().replace(cathode=cathode, voltage_decay_mv=0.0))
     cell.advance(Control.current(0.8e-3), 1.5 * HOUR)
     cell.advance(Control.rest(), 10 * HOUR)
     assert cell.voltage_v == pytest.approx(cell.ocv_v, abs=1e-4)
@@ -129,6 +129,13 @@ def test_voltage_decay_lowers_a_lithium_rich_oxide():
         return cell.ocv_v
 
     assert ocv_after(1.5) < ocv_after(0.0) - 0.01
+
+
+def test_a_lithium_rich_cathode_brings_its_voltage_decay_and_another_takes_it_away():
+    rich = load_parameters().replace(cathode="Li-rich")
+    assert rich.value("voltage_decay_mv") > 0.0
+    assert rich.replace(cathode="LFP").value("voltage_decay_mv") == 0.0
+    assert rich.replace(voltage_decay_mv=3.0).value("voltage_decay_mv") == 3.0
 
 
 def test_cell_types_differ_in_their_lithium():
