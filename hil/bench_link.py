@@ -231,8 +231,8 @@ def on_micropython(firmware: dict[str, bytes]) -> tuple[int, int, int]:
         return last - first, int(processor.exec("print(timed(300))")), code
 
 
-def lockstep(ticks: int = 400) -> tuple[float, float]:
-    """(median ticks/s, p99 ms) of a rig build on MicroPython in a process of its own, over a pseudo-terminal."""
+def lockstep(ticks: int = 400) -> tuple[float, float, float]:
+    """(median ticks/s, p99 ms, longest ms) of a rig build on MicroPython in a process of its own, over a pseudo-terminal."""
     with tempfile.TemporaryDirectory(prefix="relith-flash-") as folder:
         image.write(image.build("rig_virtual", PROFILE), Path(folder))
         command = [sys.executable, "-m", "hil.virtual", "--files", folder]
@@ -244,7 +244,7 @@ def lockstep(ticks: int = 400) -> tuple[float, float]:
                     took = sorted(_steps(Client(port, timeout_s=10.0), ticks))
             finally:
                 process.terminate()
-    return 1.0 / statistics.median(took), 1e3 * took[int(0.99 * len(took))]
+    return 1.0 / statistics.median(took), 1e3 * took[int(0.99 * len(took))], 1e3 * took[-1]
 
 
 def _steps(client: Client, ticks: int) -> Iterator[float]:
@@ -285,7 +285,7 @@ def rows() -> list[dict]:
 
     firmware = image.build("virtual", PROFILE)
     growth, cost_us, heap = on_micropython(firmware)
-    rate, p99_ms = lockstep()
+    rate, p99_ms, most_ms = lockstep()
     size = sum(len(firmware[f"relith/{name}.mpy"]) for name in MODULES)
 
     def row(name: str, value: float, unit: str, target: str | None = None) -> dict:
@@ -304,6 +304,7 @@ def rows() -> list[dict]:
         row("outputs sent and 256 bytes looked at, MicroPython for WebAssembly", cost_us, "us"),
         row("lockstep over a pseudo-terminal, MicroPython for WebAssembly", rate, "ticks/s", ">= 300"),
         row("the same, 99th percentile of a tick", p99_ms, "ms"),
+        row("the same, longest tick", most_ms, "ms"),
         row("link, frames, catalogue, commands and log as .mpy", size, "bytes"),
         row("heap of link, frames, catalogue, commands and log", heap, "bytes"),
     ]

@@ -92,6 +92,9 @@ class Board(ABC):
         """Make the journal's storage fail from now on; `ok` heals it."""
         raise NotImplementedError(f"{self.kind} boards cannot be given a failing flash")
 
+    def probe(self) -> None:  # noqa: B027 (a board in this process is always there)
+        """Is it there, and what the rig needs? Asked before an instrument is switched on. Raises InputError."""
+
     # --- what they have in common
     def start(self, slots: Mapping[int, bytes], watchdog: bool = False) -> None:
         if self.tape:

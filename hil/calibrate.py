@@ -130,6 +130,7 @@ def run(rig: Rig, profile: Profile, text: str, current_a: float, samples: int, s
         bench = stack.enter_context(Bench(units))
         board = board_of(rig, profile, text, node, sensors)
         stack.callback(board.close)
+        board.probe()
         for role in ("emulator", "source"):
             if role in bench.instruments:
                 bench[role].program_limits(rig.limits)

@@ -33,6 +33,10 @@ class LinkError(InputError):
     """The board did not answer, or is not ours. One sentence."""
 
 
+class OtherFirmware(LinkError):
+    """It is ours, but speaks other messages or has another version than this program."""
+
+
 class Refused(LinkError):
     """The board said no. `refusal`: name in REFUSALS; `reason`: the controller's, an index into REASONS."""
 
@@ -189,7 +193,7 @@ class Client:
         if (welcome["catalogue"], welcome["version"]) != (catalogue.CRC16, VERSION):
             theirs = f"{number(welcome['version'])} (messages {welcome['catalogue']:04x})"
             ours = f"{number(VERSION)} (messages {catalogue.CRC16:04x})"
-            raise LinkError(f"the board runs firmware {theirs}, this program is for {ours}")
+            raise OtherFirmware(f"the board runs firmware {theirs}, this program is for {ours}")
         return welcome.values
 
     def command(self, name: str, a: int = 0, b: int = 0) -> None:

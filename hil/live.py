@@ -54,6 +54,7 @@ def run(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None)
         )
         board = board_of(rig, scenario.profile, scenario.profile_text, node, sensors_of(scenario))
         stack.callback(board.close)
+        board.probe()
         kind = OnBench if rig.cell == "bench" else OnCell
         world = kind(scenario, rig, board, bench)
         result.trace, result.answers = world.trace, world.answers
@@ -232,6 +233,8 @@ class OnBench(Live):
             if role in bench.instruments:
                 bench[role].program_limits(limits)
                 self.answers.append(f"{role}: {bench[role].sign_test()}")
+        if "chamber" in bench.instruments:
+            bench["chamber"].set_temperature_degc(self.scenario.weather_degc)
         bench["emulator"].priority("voltage")
         bench["emulator"].set_voltage_v(self._bounded(cell.voltage_v))
         bench["emulator"].on()

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from hil.runner import CANNOT, ERROR, FAILED, PASSED, Result
+from hil.runner import CANNOT, ERROR, FAILED, PASSED, Result, together
 from hil.units import show
 from host_sim.formats import bdf
 from host_sim.report.page import Page
@@ -129,7 +129,7 @@ def page(results: list[Result], complete: bool = True) -> str:
             for one in results
         ],
     )
-    _timings(out, [one for one in results if one.timing is not None and len(one.timing.round_trip_s)])
+    _timings(out, results)
     for one in results:
         _scenario(out, one)
     _made_of(out, results)
@@ -194,14 +194,15 @@ def _time_scale(last_s: float) -> tuple[float, str]:
     )
 
 
-def _timings(out: Page, timed: list[Result]) -> None:
-    if not timed:
-        return
+def _timings(out: Page, results: list[Result]) -> None:
     from matplotlib.figure import Figure
 
-    trips = np.concatenate([one.timing.round_trip_s for one in timed if one.timing]) * 1e3
-    late = np.concatenate([one.timing.lateness_s for one in timed if one.timing]) * 1e3
+    timing = together(results)
+    trips, late = timing.round_trip_s * 1e3, timing.lateness_s * 1e3
+    if not len(trips):
+        return
     out.heading("Timing")
+    out.text(timing.line())
     rows = [("round trip of a tick", *_percentiles(trips))]
     if len(late):
         rows.append(("lateness in real time", *_percentiles(late)))

@@ -12,7 +12,7 @@ from typing import Any
 
 from hil import report, rigs, scenario
 from hil.rigs import Rig
-from hil.runner import CANNOT, ERROR, Result, run
+from hil.runner import CANNOT, ERROR, Result, run, together
 from hil.scenario import Scenario
 from host_sim.cli import Parser
 from host_sim.errors import InputError
@@ -56,9 +56,7 @@ def main(argv: list[str]) -> int:
             print(f"{result.scenario.name}: {rig.name} cannot run it, it {result.reason}")
         elif not result.ok:
             print(f"{result.scenario.name}: {report.SHOWN[result.state]}: {result.reason}", file=sys.stderr)
-    times = [result.timing for result in results if result.timing is not None]
-    if len(times) == 1:
-        print(times[0].line())
+    print(f"lockstep: {together(results).line()}" if rig.time == "lockstep" else together(results).line())
     failed = sum(not result.ok for result in results)
     cannot = sum(result.state == CANNOT for result in results)
     print(f"report: {out / 'report.html'}" + ("" if complete else " (PARTIAL: interrupted)"))

@@ -47,6 +47,15 @@ class Timing:
         return text
 
 
+def together(results: list[Result]) -> Timing:
+    """The timing of several runs as one."""
+    timed = [one.timing for one in results if one.timing is not None]
+    return Timing(
+        np.concatenate([np.empty(0), *(one.round_trip_s for one in timed)]),
+        np.concatenate([np.empty(0), *(one.lateness_s for one in timed)]),
+    )
+
+
 @dataclass
 class Result:
     """What a run leaves. `state`: passed, failed, cannot (the rig is not able to) or error; `reason` says why."""
@@ -118,7 +127,7 @@ def _simulated(scenario: Scenario, rig: Rig, result: Result, progress: Progress 
                 shown = time.perf_counter()
                 progress(scenario.name, min(1.0, time_s / scenario.duration_s), len(world.trace))
         result.timing = Timing(np.array(board.round_trip_s), np.array(pace.lateness_s if pace else []))
-        if pace and max(pace.lateness_s, default=0.0) > rig.late_s:
+        if pace:
             result.verdicts.append(lateness(pace.lateness_s, rig.late_s))
         result.slots = board.slots() if board.powered else {}
         result.black_box = board.black_box()

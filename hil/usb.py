@@ -10,11 +10,12 @@ from typing import Any
 from relith.profile import Profile
 
 from hil.boards import FLASH, LinkBoard
-from hil.codec import LinkError
+from hil.codec import Client, LinkError, OtherFirmware
 from hil.serialport import SerialPort
 from host_sim.errors import InputError
 
 RETURNS_S = 15.0  # how long a board may take from reset to its first frame
+HELLO_S = 1.0  # how long one that runs may take to answer
 
 
 class UsbBoard(LinkBoard):
@@ -39,17 +40,43 @@ class UsbBoard(LinkBoard):
 
     def start(self, slots: Mapping[int, bytes], watchdog: bool = False) -> None:
         """As `Board.start`. Raises InputError: no board of ours there, other firmware, or the wrong kind of build."""
+        if not watchdog:
+            try:
+                self._greet()
+            except LinkError as error:
+                if self.repl is None:
+                    raise self._named(error) from None  # with a prompt: it may stand there, and is loaded and started
         ends = time.monotonic() + (RETURNS_S if self.repl else 0.0)
         while True:
             try:
                 super().start(slots, watchdog)
                 break
             except LinkError as error:
-                if time.monotonic() > ends:
+                if time.monotonic() > ends or isinstance(error, OtherFirmware):
                     self._close()
-                    raise InputError(f"port {self.port} at {self.baud} baud: {error}") from None
+                    raise self._named(error) from None
                 slots, watchdog = {}, True  # it is still starting: do not load it again
-        rig = bool(self.client.latest["welcome"]["rig"])
+        self._check(self.client.latest["welcome"])
+
+    def probe(self) -> None:
+        """As `Board.probe`."""
+        try:
+            self._greet()
+        except LinkError as error:
+            raise self._named(error) from None
+
+    def _greet(self) -> None:
+        with SerialPort(self.port, self.baud) as port:
+            try:
+                self._check(Client(port, timeout_s=HELLO_S).hello())
+            except OtherFirmware as error:
+                raise self._named(error) from None
+
+    def _named(self, error: LinkError) -> InputError:
+        return InputError(f"port {self.port} at {self.baud} baud: {error}")
+
+    def _check(self, welcome: Mapping[str, Any]) -> None:
+        rig = bool(welcome["rig"])
         if rig != self.rig:
             self._close()
             builds = ("a build with real switches", "a rig build, which takes injected readings")

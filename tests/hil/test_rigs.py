@@ -84,7 +84,7 @@ def test_no_board_on_the_port():
     assert "\n" not in str(caught.value)
 
 
-def bench_run(monkeypatch, one, misbehave=None, role="emulator", at_tick=8):
+def bench_run(monkeypatch, one, misbehave=None, role="emulator", at_tick=8, **more):
     """A run on the loopback bench; `misbehave(unit)` is called in the middle. Returns result and instruments."""
     units = {}
     original = live.instrument_of
@@ -108,6 +108,7 @@ def bench_run(monkeypatch, one, misbehave=None, role="emulator", at_tick=8):
         monkeypatch.setattr(live.OnBench, "period", with_trouble)
     data = copy.deepcopy(BENCH)
     data["late"] = "30 s"
+    data["instruments"] |= {role: {"address": "loopback", "dialect": dialect} for role, dialect in more.items()}
     for entry in data["instruments"].values():
         entry["deadline"] = "2 s"
     return runner.run(one, parse(data)), units
@@ -130,13 +131,15 @@ def disconnecting(unit):
 
 
 def test_bench_closes_the_loop(monkeypatch):
-    result, units = bench_run(monkeypatch, short())
+    one = type(short())(**{**vars(short()), "weather_degc": 31.0})
+    result, units = bench_run(monkeypatch, one, chamber="generic-chamber")
+    assert units["chamber"].values["temperature"] == 31.0
     by_text = {verdict.text: verdict for verdict in result.verdicts}
     assert by_text["eventually current above 70 mA"].ok
     assert by_text["eventually charge_permitted is off"].ok
     assert "closed loop" in by_text
     assert len(result.timing.lateness_s) == len(result.trace)
-    assert not any(unit.output_on() for unit in units.values())
+    assert not any(units[role].output_on() for role in ("emulator", "source", "sink"))
     assert [answer.split(":")[0] for answer in result.answers[:3]] == ["emulator", "source", "sink"]
 
 

@@ -4,6 +4,7 @@ import gzip
 import html
 import json
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -153,7 +154,18 @@ def test_nothing_seen_is_a_failure_not_a_pass():
     assert not judge.judge(expectation(never="state is charge", after="50 s"), trace).ok
 
 
-def test_real_time_fails_a_run_that_missed_its_deadlines():
+@pytest.mark.parametrize(("late", "state"), [("0.0001 ms", runner.FAILED), ("30 s", runner.PASSED)])
+def test_real_time_reports_its_jitter_and_fails_a_run_that_missed_deadlines(late, state):
+    rig = rigs.parse({"board": "host", "time": "real", "late": late}, Path("r.toml"))
+    short = {**vars(one("bench_charge_and_stop")), "duration_s": 0.5, "expectations": ()}
+    result = runner.run(scenario.Scenario(**short), rig)
+    verdict = result.verdicts[0]
+    assert verdict.text == "deadlines of the rig" and f"of {len(result.trace)} missed" in verdict.measured
+    assert result.state == state and "lateness median" in result.timing.line()
+    assert state == runner.PASSED or result.reason == f"deadlines of the rig: {verdict.measured}"
+
+
+def test_lateness_is_counted():
     verdict = runner.lateness([0.0, 0.01, 0.2], 0.05)
     assert not verdict.ok and verdict.measured == "200 ms, 1 of 3 missed"
     assert runner.lateness([0.0, 0.01], 0.05).ok

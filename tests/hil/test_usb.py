@@ -1,9 +1,5 @@
 """A board on a serial port, as the rig meets it: here the virtual board on its pseudo-terminals."""
 
-import os
-import pty
-import threading
-import tty
 from pathlib import Path
 
 import pytest
@@ -59,32 +55,3 @@ def test_a_build_with_real_switches_is_refused_by_a_rig_that_injects(tmp_path):
         one = type(one)(**{**vars(one), "needs": frozenset()})
         with pytest.raises(InputError, match="a build with real switches; this rig needs a rig build"):
             runner.run(one, rig(port=board.link.port))
-
-
-def test_a_foreign_device_is_one_sentence():
-    """Something that answers, but not in our frames: a modem, another instrument, or ours at another baud rate."""
-    master, slave = pty.openpty()
-    tty.setraw(slave)
-    name = os.ttyname(slave)
-    done = threading.Event()
-
-    def chatter():
-        while not done.is_set():
-            try:
-                os.read(master, 100)
-                os.write(master, b"OK\r\n")
-            except OSError:
-                return
-
-    thread = threading.Thread(target=chatter, daemon=True)
-    thread.start()
-    one = scenario.load(scenario.find("rig_build"))
-    one = type(one)(**{**vars(one), "needs": frozenset()})
-    try:
-        with pytest.raises(InputError, match=f"port {name} at 115200 baud: the board does not answer") as caught:
-            runner.run(one, rig(port=name))
-        assert "\n" not in str(caught.value)
-    finally:
-        done.set()
-        os.close(slave)
-        os.close(master)
