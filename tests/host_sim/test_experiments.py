@@ -1,0 +1,101 @@
+"""The published experiments: every row of every world within tolerance, from one set per electrolyte."""
+
+import csv
+
+import pytest
+
+from host_sim.cell import SETS, WORLDS, load_parameters
+from host_sim.errors import InputError
+from host_sim.experiments import EXPERIMENTS, targets
+from host_sim.experiments.common import below
+from host_sim.fit import FREE, USED, load_ensemble
+from host_sim.reproduce import HEADER, Row, main, measure
+from host_sim.sensitivity import assumed, moved
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {world: measure(lambda electrolyte, w=world: load_parameters(electrolyte, w)) for world in WORLDS}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("row", targets())
+def test_row_within_tolerance(found, world, row):
+    assert targets()[row].ok(found[world][row]), found[world][row]
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_every_member_of_the_ensemble_is_equally_good(world):
+    members = load_ensemble(world)
+    assert members
+    for member in members:
+        assert set(member) == set(SETS)
+        values = measure(member.__getitem__)
+        outside = [row for row in {r for rows in USED.values() for r in rows} if not targets()[row].ok(values[row])]
+        assert outside == []
+
+
+def test_every_experiment_asks_for_an_electrolyte_and_nothing_else():
+    asked = set()
+
+    def load(electrolyte):
+        asked.add(electrolyte)
+        return load_parameters(electrolyte)
+
+    rows = [row for experiment in EXPERIMENTS for row in experiment.run(load)]
+    assert sorted(rows) == sorted(targets())
+    assert asked <= set(SETS) == set(FREE)
+
+
+def test_targets_judge():
+    known = targets()
+    assert known["L1"].ok(0.33) and known["L1"].ok(0.359) and not known["L1"].ok(0.37)
+    assert known["Z1c"].ok(601.0) and not known["Z1c"].ok(600.0)
+    assert known["Z2b"].ok(0.99) and not known["Z2b"].ok(1.0)
+    assert not any(target.ok(float("nan")) for target in known.values())
+    assert known["L6a"].shown(29.2) == 30.0 and known["L6c"].shown(1.3) == 1.3
+
+
+def test_below_is_the_lasting_crossing():
+    assert below([1.0, 0.97, 1.0, 0.99, 0.97, 0.9], 0.98) == pytest.approx(4.5)
+    assert below([1.0, 1.0], 0.98) == float("inf")
+
+
+def test_reproduce_writes_a_row_per_target(tmp_path, capsys):
+    assert main(["--out", str(tmp_path), "--world", "redealt"]) == 0
+    with open(tmp_path / "reproduction.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == list(HEADER) and rows[0][:5] == ["id", "value", "target", "tolerance", "ok"]
+    assert [row[0] for row in rows[1:]] == list(targets())
+    for row in rows[1:]:
+        assert float(row[7]) <= float(row[8])
+    page = (tmp_path / "reproduction.html").read_text()
+    assert "data:image/png;base64," in page and "http" not in page
+    assert (tmp_path / "reproduction.png").stat().st_size > 20_000
+    assert "33 of 33" in capsys.readouterr().out
+
+
+def test_reproduce_fails_when_a_row_is_outside(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "host_sim.reproduce.reproduce",
+        lambda world, say=None: [Row(t, world, t.target + 1e3, 0.0, 1.0, 1) for t in targets().values()],
+    )
+    assert main(["--out", str(tmp_path), "--world", "static"]) == 1
+
+
+def test_unknown_world_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="'ours'"):
+        main(["--world", "ours", "--out", str(tmp_path)])
+    with pytest.raises(InputError, match="'ours'"):
+        load_ensemble("ours")
+
+
+def test_sensitivity_names_what_moves():
+    assert moved(0.9, 1.3, 1.0) == "sign"
+    assert moved(1.5, 1.3, 1.0) == "size"
+    assert moved(1.32, 1.3, 1.0) == ""
+    ranges = assumed()
+    assert {"dead_band_mv", "sei_share", "barrier_tau_h", "local_stripping"} <= set(ranges)
+    assert "reservoir_mah_cm2" not in ranges
+    assert ranges["sei_share"]["liu21-carbonate"] == FREE["liu21-carbonate"]["sei_share"]
+    assert ranges["ohmic_ohm_cm2"] == dict.fromkeys(SETS, (0, 60))
