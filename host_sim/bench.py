@@ -18,7 +18,7 @@ import re
 import sys
 from pathlib import Path
 
-from host_sim.cli import Parser
+from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
 from host_sim.report.page import plain_table
 from host_sim.version import version
@@ -93,7 +93,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("section", nargs="?", default="", help="one of: " + ", ".join(sections()))
     parser.add_argument("--out", default="build/bench.json", help="where the rows go")
     arguments = parser.parse_args(argv)
-    return run(arguments.section, Path(arguments.out))
+    path = Path(arguments.out)
+    out_folder("bench", path.parent)  # now, not after minutes of measuring
+    return run(arguments.section, path)
 
 
 def run(section: str, path: Path) -> int:

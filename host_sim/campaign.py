@@ -26,7 +26,7 @@ import numpy as np
 
 from host_sim import MODEL
 from host_sim.cell import load_parameters
-from host_sim.cli import Parser
+from host_sim.cli import Parser, out_folder
 from host_sim.cycler import encode, termination_share
 from host_sim.errors import InputError
 from host_sim.fleet import check_spread, draw, live
@@ -372,10 +372,9 @@ def main(argv):
     if arguments.workers is not None and not 1 <= arguments.workers <= 1024:
         raise InputError(f"--workers is {arguments.workers}, allowed is 1 to 1024")
     plan = read_plan(arguments.plan)
+    out = out_folder("campaign", arguments.out)
     try:
-        lives = run(
-            plan, arguments.out, arguments.workers, arguments.scheduler, lambda text: print(text, file=sys.stderr)
-        )
+        lives = run(plan, out, arguments.workers, arguments.scheduler, lambda text: print(text, file=sys.stderr))
     except KeyboardInterrupt:
         print(f"interrupted; what is done is kept in {arguments.out}, run the same command to go on", file=sys.stderr)
         return 130

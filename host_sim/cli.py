@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import os
 import sys
+from pathlib import Path
 
 from host_sim.errors import InputError
 
@@ -32,6 +34,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str):
         """Raises InputError."""
         raise InputError(f"{self.prog}: {message}")
+
+
+def out_folder(where: str, path: str | Path) -> Path:
+    """The folder for a command's results, made if need be. Raises InputError when nothing can be written there."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{where}: --out is {path}, which cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{where}: --out is {path}, which cannot be written to; name a folder that can")
+    return folder
 
 
 def available() -> dict[str, tuple[str, str]]:

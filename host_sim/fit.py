@@ -306,8 +306,9 @@ def main(argv=None):
     worlds = list(WORLDS) if options.world == "all" else [options.world]
     if not set(worlds) <= set(WORLDS):
         raise InputError(f"fit: --world is {options.world!r}, allowed are all, {', '.join(WORLDS)}")
-    if options.members < 1:
-        raise InputError(f"fit: --members is {options.members}, allowed is 1 or more")
+    for name, value, least in (("members", options.members, 1), ("seed", options.seed, 0)):
+        if value < least:
+            raise InputError(f"fit: --{name} is {value}, allowed is {least} or more")
     for world in worlds:
         if options.show:
             members = json.loads(ensemble_path(world).read_text())["members"]

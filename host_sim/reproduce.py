@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from host_sim.cell import WORLDS, load_parameters
-from host_sim.cli import Parser
+from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
 from host_sim.experiments import EXPERIMENTS, Target, targets
 from host_sim.experiments.isolated_stripping import RATES
@@ -165,8 +165,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if options.world not in ("all", *WORLDS):
         raise InputError(f"reproduce: --world is {options.world!r}, allowed are all, {', '.join(WORLDS)}")
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = out_folder("reproduce", options.out)
     names = list(WORLDS) if options.world == "all" else [options.world]
     worlds = {}
     for world in names:

@@ -7,11 +7,10 @@ tolerance are named too: there the data speak against that end. Leaves `sensitiv
 """
 
 import csv
-from pathlib import Path
 
 from host_sim.cell import SETS, WORLDS, Cell, Control, load_parameters
 from host_sim.cell.table import ROWS
-from host_sim.cli import Parser
+from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
 from host_sim.experiments import targets
 from host_sim.experiments.common import HOUR, below, charge, discharge
@@ -143,8 +142,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
     if options.world not in WORLDS:
         raise InputError(f"sensitivity: --world is {options.world!r}, allowed are {', '.join(WORLDS)}")
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = out_folder("sensitivity", options.out)
     default, found = sweep(options.world, lambda text: print(text, end="", flush=True))
     print()
     write(out / "sensitivity.csv", default, found)

@@ -249,3 +249,5 @@ def test_main_prints_its_table_and_last_line(tmp_path, capsys):
     columns, _ = read_chunk(tmp_path / "out", 0, read_plan(tmp_path / "p.toml"))
     assert columns["Cycle number"].tolist() == [1, 2, 1, 2]
     assert guarded(main, ["--workers", "0"]) == 2
+    assert guarded(main, [str(tmp_path / "p.toml"), "--out", str(tmp_path / "p.toml" / "out")]) == 2
+    assert "p.toml/out" in capsys.readouterr().err

@@ -9,8 +9,10 @@ from host_sim.errors import InputError
 from host_sim.experiments import EXPERIMENTS, targets
 from host_sim.experiments.common import below
 from host_sim.fit import FREE, USED, load_ensemble
+from host_sim.fit import main as fit
 from host_sim.reproduce import HEADER, Row, main, measure
 from host_sim.sensitivity import assumed, moved
+from host_sim.sensitivity import main as sensitivity
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,23 @@ def test_unknown_world_is_one_sentence(tmp_path):
         main(["--world", "ours", "--out", str(tmp_path)])
     with pytest.raises(InputError, match="'ours'"):
         load_ensemble("ours")
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "says"),
+    (
+        (main, ["--out", "/dev/null/x"], "/dev/null/x"),
+        (sensitivity, ["--out", "/dev/null/x"], "/dev/null/x"),
+        (sensitivity, ["--world", "ours"], "'ours'"),
+        (fit, ["--world", "ours"], "'ours'"),
+        (fit, ["--members", "0"], "--members is 0"),
+        (fit, ["--seed", "-1"], "--seed is -1"),
+    ),
+)
+def test_wrong_options_are_one_sentence(command, argv, says):
+    with pytest.raises(InputError, match=says) as error:
+        command(argv)
+    assert "\n" not in str(error.value)
 
 
 def test_sensitivity_names_what_moves():
