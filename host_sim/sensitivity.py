@@ -3,7 +3,8 @@
 Conclusions are what the project says of reactivation, on the cells of one world: does a pulse lengthen life, by how
 much, does a discharged rest regain lithium, does a charged one cost, which rate pair is better. A conclusion *moves*
 when it turns, or when its distance from turning changes by more than MOVES. Rows of targets.csv that leave their
-tolerance are named too: there the data speak against that end. Leaves `sensitivity.csv` and `.png` in build/.
+tolerance are named too: there the data speak against that end. Beside each conclusion stands its interval over the
+equally good sets of `relith-sim fit`. Leaves `sensitivity.csv` and `.png` in build/.
 """
 
 import csv
@@ -15,7 +16,7 @@ from host_sim.errors import InputError
 from host_sim.experiments import targets
 from host_sim.experiments.common import HOUR, below, charge, discharge
 from host_sim.experiments.full_cell_activation import CHARGE, DISCHARGE, ONE_C, PULSE_S, STOP, V_MAX, V_MIN
-from host_sim.fit import FREE
+from host_sim.fit import FREE, load_ensemble
 from host_sim.reproduce import measure
 
 MOVES = 0.25
@@ -144,6 +145,7 @@ def main(argv=None):
         raise InputError(f"sensitivity: --world is {options.world!r}, allowed are {', '.join(WORLDS)}")
     out = out_folder("sensitivity", options.out)
     default, found = sweep(options.world, lambda text: print(text, end="", flush=True))
+    good = [conclusions(member.__getitem__)[0] for member in load_ensemble(options.world)]
     print()
     write(out / "sensitivity.csv", default, found)
     draw(out / "sensitivity.png", default, found)
@@ -153,7 +155,8 @@ def main(argv=None):
             how = moved(values[conclusion][0], start, turn)
             if how:
                 ways[how].append(f"{name} {end}" + ("*" if outside else ""))
-        print(f"{conclusion}: {start:.4g}")
+        among = [one[conclusion][0] for one in good]
+        print(f"{conclusion}: {start:.4g}, {min(among):.4g} … {max(among):.4g} over {len(good)} equally good sets")
         print(f"  turns with: {', '.join(ways['sign']) or 'nothing'}")
         print(f"  changes by more than {MOVES:.0%} with: {', '.join(ways['size']) or 'nothing'}")
     print("* published rows leave their tolerance there")

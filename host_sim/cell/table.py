@@ -12,7 +12,7 @@ ROWS = (
     ("cathode_capacity_mah_cm2", 3.003, "mAh cm-2", 0.01, 1000, "sites as built; gives Liu21's 2.39 delivered"),
     ("reservoir_mah_cm2", 4.12, "mAh cm-2", 0, 1000, "Liu21: 20 um Li, 206 mAh cm-2 per mm"),
     ("salt_mah_cm2", 0.0, "mAh cm-2", 0, 1000, "assumed; electrolyte salt as Li+, 0 = not followed"),
-    ("one_c_ma_cm2", 2.67, "mA cm-2", 0.01, 1000, "condition; what 1C means in a protocol, Liu21: 2.67"),
+    ("one_c_ma_cm2", 2.67, "mA cm-2", 0.01, 1000, "condition; what 1C means, Liu21: 2.67"),
     ("stack_pressure_mpa", 0.5, "MPa", 0.01, 5, "condition; default at Abd24's optimum"),
     # -- terminal voltage --------------------------------------------------------------------------------------------
     ("ohmic_ohm_cm2", 12.0, "ohm cm2", 0, 60, "assumed"),
@@ -98,14 +98,15 @@ ROWS = (
 # One electrolyte, one set; every experiment of one paper shares it.
 SETS = {
     "liu21-carbonate": {"cathode": "NMC532", "values": {}},
-    "zhang25": {  # assumed: 4 mAh cm-2 delivered; the reservoir is fitted (2 to 3 times that)
+    "zhang25": {  # assumed: an industrial electrode, 4 mAh cm-2 in 1 h; the reservoir is fitted (2 to 3 times that)
         "cathode": "NMC811",
-        "values": {"cathode_capacity_mah_cm2": 7.0, "reservoir_mah_cm2": 11.0},
+        "values": {"cathode_capacity_mah_cm2": 7.0, "one_c_ma_cm2": 4.0, "reservoir_mah_cm2": 11.0},
     },
     "anode-free": {  # assumed: lean, 2.5 g/Ah of 2 M salt; little first-cycle loss, so it starts in stage 4
         "cathode": "NMC811",
         "values": {
             "cathode_capacity_mah_cm2": 7.0,
+            "one_c_ma_cm2": 4.0,
             "reservoir_mah_cm2": 0.0,
             "salt_mah_cm2": 0.43,
             "salt_molar": 2.0,

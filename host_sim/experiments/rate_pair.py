@@ -7,7 +7,6 @@ from host_sim.cell import Cell
 from host_sim.experiments.common import below, charge, discharge, lost
 
 ELECTROLYTE = "zhang25"
-ONE_C = 4.0  # mA cm-2, assumed: an industrial NMC811 electrode
 V_MAX, V_MIN = 4.2, 3.0
 MOST = 650
 PAIRS = {"slow/fast": (0.2, 1.0), "fast/slow": (1.0, 0.33)}  # C-rates: charge, discharge
@@ -29,11 +28,11 @@ def rows(found):
 
 
 def life(parameters, charge_c, discharge_c):
-    cell = Cell(parameters)
+    cell, one_c = Cell(parameters), parameters.value("one_c_ma_cm2")
     found = []
     while len(found) < MOST:
-        charge(cell, charge_c * ONE_C, V_MAX, 0.1 * ONE_C)
-        found.append(discharge(cell, discharge_c * ONE_C, V_MIN))
+        charge(cell, charge_c * one_c, V_MAX, 0.1 * one_c)
+        found.append(discharge(cell, discharge_c * one_c, V_MIN))
         if found[-1] < 0.8 * found[0]:
             break
     return 1.0 - lost(cell) / cell.total("plated"), cell.sei_mah_cm2 / lost(cell), below(found, 0.8)
