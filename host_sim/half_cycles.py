@@ -16,6 +16,8 @@ from host_sim.cell.layout import DEPLETED, I_MIN, V_MIN
 
 AREA_CM2 = 100.0
 LONG_S = 1e6
+HOURLY_S = 6 * 3600.0  # a rest as long as this is watched hour by hour
+_NOT_SEEN = ("charge", "ocv_before_v", "ocv_after_v", "hourly_v")  # in a record as such
 BARE = 0.02  # active lithium, in nominal capacities, below which a discharge was ended by the anode
 
 
@@ -51,18 +53,17 @@ class Sensor:
         seen = totals["charge"] * (1.0 + self.gain) + totals["kind"] * self.offset * totals["duration_s"] / 3600.0
         columns = {
             "charge_ppm": seen * 1e6,
-            "ocv_before_uv": self._rested(totals["ocv_before_v"]),
-            "ocv_after_uv": self._rested(totals["ocv_after_v"]) if "ocv_after_v" in totals else np.zeros(n),
-            **{
-                name: values for name, values in totals.items() if name not in ("charge", "ocv_before_v", "ocv_after_v")
-            },
+            "ocv_before_uv": self.rested_uv(totals["ocv_before_v"]),
+            "ocv_after_uv": self.rested_uv(totals["ocv_after_v"]) if "ocv_after_v" in totals else np.zeros(n),
+            **{name: values for name, values in totals.items() if name not in _NOT_SEEN},
         }
         for name, values in columns.items():
             for record, value in zip(self.records, np.broadcast_to(np.rint(values), (n,)), strict=True):
                 setattr(record, name, int(value))
         return self.records
 
-    def _rested(self, volts):
+    def rested_uv(self, volts):
+        """Rested voltages (n) as measured; 0 stays 0."""
         seen = volts + self.volt + self.rng.standard_normal(self.volt.size) * self.noise_v
         return np.where(volts > 0.0, seen * 1e6, 0.0)
 
@@ -70,7 +71,8 @@ class Sensor:
 class Lives:
     """n cells, half-cycle by half-cycle. Every method returns true totals: a dict of HalfCycle fields, with `charge`
     in nominal
-    capacities and `ocv_before_v` in V (0: the rest before did not qualify), each a scalar or (n,).
+    capacities, `ocv_before_v` in V (0: the rest before did not qualify), each a scalar or (n,), and `hourly_v`
+    (hours, n): the voltage hour by hour of a long rest before.
 
     `nominal_mah_cm2`: capacity of the profile; 1C empties it in an hour. `v_min`, `v_max`: the profile's window.
     """
@@ -87,6 +89,7 @@ class Lives:
         self.swing_limits = self._swing_limits()
         self._rest_s = np.zeros(self.n)  # since the last half-cycle
         self._ocv_v = np.zeros(self.n)  # of that rest, when it qualified
+        self._hourly_v = np.zeros((0, self.n))
         self.resistance_uohm = np.zeros(self.n)  # last measured
         self._index = 0
 
@@ -122,7 +125,13 @@ class Lives:
     def rest(self, seconds, qualified=False):
         """Rest (scalar or (n,) seconds); `qualified` (scalar or (n,)): the voltage at its end counts as rested."""
         seconds = np.broadcast_to(np.asarray(seconds, dtype=float), (self.n,))
-        self.advance(Control.rest(), seconds)
+        hours = []
+        if seconds.min() >= HOURLY_S:
+            for _ in range(int(seconds.min() // 3600.0)):
+                self.advance(Control.rest(), 3600.0)
+                hours.append(self.cells.voltage_v)
+            self._hourly_v = np.array(hours)
+        self.advance(Control.rest(), seconds - 3600.0 * len(hours))
         self._rest_s = self._rest_s + seconds
         self._ocv_v = np.where(np.broadcast_to(qualified, (self.n,)), self.cells.voltage_v, 0.0)
 
@@ -142,6 +151,7 @@ class Lives:
         depth = np.broadcast_to(np.asarray(depth, dtype=float), (self.n,))
         total, time_s = np.zeros(self.n), np.zeros(self.n)
         early, early_s = np.zeros(self.n), np.zeros(self.n)
+        weighted = np.zeros(self.n)  # charge times rate
         low, ended = np.zeros(self.n, bool), np.zeros(self.n, bool)
         more = {}
         self._measure_resistance(segments[0][0])
@@ -151,6 +161,7 @@ class Lives:
             total -= moved
             time_s += seconds
             early, early_s = np.minimum(-moved, EARLY_PPM * 1e-6), seconds.copy()
+            weighted -= moved * pulse_c
             more = {"pulse_ppm": -moved * 1e6, "pulse_permille": pulse_c * (seconds > 0) * 1e3, "pulse_s": seconds}
         k = 0
         while not ended.all():
@@ -160,12 +171,14 @@ class Lives:
             part = np.clip(EARLY_PPM * 1e-6 - total, 0.0, -moved)
             total -= moved
             time_s += seconds
+            weighted -= moved * rate
             early = early + part
             early_s = early_s + part / rate * 3600.0
             low |= (events == V_MIN) | (events == DEPLETED)
             ended |= low | (total >= depth - 1e-9)
             k += 1
         self.anode_limited = np.where(low, self.truth()["active"] < BARE, self.anode_limited)
+        more["rate_permille"] = 1e3 * weighted / np.maximum(total, 1e-9)
         more["early_rate_permille"] = np.where(early_s > 0, early / np.maximum(early_s, 1e-9) * 3.6e6, 0.0)
         return self._totals(-1, -total, time_s, np.where(low, END_LOW, END_STOPPED), self.v_min, more)
 
@@ -196,9 +209,11 @@ class Lives:
             "resistance_uohm": self.resistance_uohm,
             "rest_before_s": self._rest_s,
             "ocv_before_v": self._ocv_v,
+            "hourly_v": self._hourly_v,
             "index": self._index,
             **more,
         }
         self._rest_s = np.zeros(self.n)
         self._ocv_v = np.zeros(self.n)
+        self._hourly_v = np.zeros((0, self.n))
         return totals

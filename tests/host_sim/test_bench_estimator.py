@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from host_sim import bench_estimator as bench
+from host_sim import bench_estimator as estimator
+from host_sim import estimator_faults as faults
+from host_sim import estimator_lives as bench
+from host_sim import estimator_peers as peers
 from host_sim.half_cycles import GOOD, POOR, Lives, Sensor
 
 LIFE = bench.Life(np_ratio=0.5, cells=2, cycles=6)
@@ -35,11 +38,42 @@ def test_records_carry_gain_and_offset(halves):
 
 def test_peers_and_firmware_on_one_life(halves):
     profile = bench.profile_of(LIFE, GOOD)
-    rows = bench.follow(halves, profile, GOOD)
-    batch = bench.causal_batch(halves, profile, GOOD)
-    assert rows["active_ppm"].shape == batch.shape == bench.product_of_ce(halves, GOOD).shape == (6, 2)
-    assert np.abs(batch - rows["true_active"]).max() < 0.1
-    assert np.abs(rows["active_ppm"] - rows["true_active"]).max() < 0.1
+    rows = peers.follow(halves, profile, GOOD)
+    line = peers.LossLine.of(halves, profile, peers.follow(halves, profile, GOOD, estimator=peers.OpenLoop))
+    batch, left = line.batch()
+    true = np.array([truth["active"] for totals, truth in halves if totals["kind"] < 0])
+    assert rows["active_ppm"].shape == batch.shape == left.shape == peers.product_of_ce(halves, GOOD).shape == (6, 2)
+    for active in (rows["active_ppm"], batch, line.smoother()):
+        assert np.abs(active - true).max() < 0.1
+
+
+def test_a_class_becomes_rows():
+    reservoir, free = (estimator.measure(bench.Life(np_ratio=ratio, cells=2, cycles=8)) for ratio in (0.5, 0.0))
+    assert {row["target"] for row in estimator.reservoir_rows(reservoir)} == {"<= 1.3", "<= 1.05", "< 1", None}
+    assert 0.0 < estimator.rms(estimator.pooled(free, "loss")) < 0.05
+    every = [*reservoir, *free]
+    counts = sum(np.concatenate(list(x["covered"].values()))[:, 1].sum() for x in every)
+    assert counts == 5 * 8 * 2 * len(every)  # stores and loss, cycles, cells: each in one phase
+
+
+def test_healthy_rest_is_quiet_and_a_short_is_found():
+    life = bench.Life(cells=3)
+    assert np.isnan(faults.alarm_hours(life, POOR, 0.0, 48)).all()
+    assert (faults.alarm_hours(life, POOR, 1.5, 48) <= 24).all()
+
+
+def test_months_of_standby_lose_nothing():
+    own, stated = faults.standby(0.02)
+    assert max(own) <= 1.0 and stated <= 1.0
+
+
+def test_a_rest_is_watched_hour_by_hour():
+    lives = Lives([bench.mean_cell(LIFE, "redealt")] * 2, bench.NOMINAL_MAH_CM2, 3.0, 4.2, 50)
+    lives.charge(0.3)
+    lives.rest(8.5 * 3600.0, True)
+    after = lives.discharge([(0.3, 99.0)], 0.1)
+    assert after["hourly_v"].shape == (8, 2) and after["rest_before_s"] == pytest.approx(8.5 * 3600.0)
+    assert lives.charge(0.3)["hourly_v"].shape == (0, 2)
 
 
 def test_charge_and_discharge_stop_where_asked():
