@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 import shutil
 import tempfile
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +21,7 @@ from host_sim.formats import bdf
 from host_sim.report.page import Page
 
 MOST_POINTS = 1500  # in a plot
+SIMULATED_DAY = "20250101"
 LAST_ROWS = 50  # ticks that the black box keeps of the trace
 SHOWN = {PASSED: "passed", FAILED: "FAILED", CANNOT: "cannot", ERROR: "ERROR"}
 
@@ -31,7 +34,9 @@ def write(out: Path, results: list[Result], complete: bool = True) -> None:
         folder.chmod(0o755)
         for result in results:
             if len(result.trace):
-                bdf.write(folder / f"relith-hil__{result.scenario.name}__20250101_001.bdf.csv", bdf_columns(result))
+                bdf.write(
+                    folder / f"relith-hil__{result.scenario.name}__{_day(result)}_001.bdf.csv", bdf_columns(result)
+                )
             if result.state in (FAILED, ERROR):
                 _black_box(folder, result)
         (folder / "junit.xml").write_bytes(junit(results))
@@ -41,6 +46,11 @@ def write(out: Path, results: list[Result], complete: bool = True) -> None:
         folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _day(result: Result) -> str:
+    """YYYYMMDD of a bench; simulated time has no date, and is given a fixed one."""
+    return SIMULATED_DAY if result.rig.cell == "simulated" else f"{datetime.date.today():%Y%m%d}"
 
 
 def junit(results: list[Result]) -> bytes:
@@ -107,14 +117,29 @@ def _black_box(folder: Path, result: Result) -> None:
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
+def title(results: list[Result]) -> str:
+    return f"Relith rig: {len(results)} scenarios on {results[0].rig.name if results else 'no rig'}"
+
+
 def page(results: list[Result], complete: bool = True) -> str:
     """One self-contained HTML page."""
-    rig = results[0].rig.name if results else "no rig"
-    out = Page(f"Relith rig: {len(results)} scenarios on {rig}")
+    out = Page(title(results))
     if not complete:
         out.text("This run was interrupted; what follows is partial.", "warning")
+    head(out, results, len(results))
+    for one in results:
+        part(out, one)
+    _made_of(out, results)
+    return out.html()
+
+
+def head(out: Page, results: list[Result], most: int) -> None:
+    """What comes before the scenarios: the counts, what failed, `most` rows of the list, and the timing."""
     counts = {state: sum(one.state == state for one in results) for state in SHOWN}
     out.text(", ".join(f"{counts[state]} {SHOWN[state]}" for state in SHOWN if counts[state] or state == PASSED) + ".")
+    for one in results:
+        if not one.ok:
+            out.text(f"{one.scenario.name}: {SHOWN[one.state]}: {one.reason}", "warning")
     out.table(
         ("scenario", "what it shows", "result", "ticks", "took", "reason"),
         [
@@ -126,17 +151,18 @@ def page(results: list[Result], complete: bool = True) -> str:
                 f"{one.took_s:.1f} s",
                 one.reason,
             )
-            for one in results
+            for one in results[:most]
         ],
     )
+    if len(results) > most:
+        out.text(f"… and {len(results) - most} more")
     _timings(out, results)
-    for one in results:
-        _scenario(out, one)
-    _made_of(out, results)
-    return out.html()
 
 
-def _scenario(out: Page, one: Result) -> None:
+def part(out: Page, one: Result) -> None:
+    """One scenario: every expectation with what was measured, and the plot.
+
+    Limits and measured values carry their units."""
     out.heading(f"{one.scenario.name}: {one.scenario.title}")
     if one.scenario.about:
         out.text(one.scenario.about)
@@ -146,23 +172,38 @@ def _scenario(out: Page, one: Result) -> None:
         out.text(f"This rig cannot run it: {one.reason}.", "note")
         return
     rows = [
-        (verdict.what or verdict.text, verdict.measured, verdict.limit, "ok" if verdict.ok else "NOT MET")
+        (
+            f"{verdict.what} ({verdict.text})" if verdict.what else verdict.text,
+            verdict.measured,
+            verdict.limit,
+            "" if verdict.at_s is None else show(verdict.at_s, "time"),
+            "ok" if verdict.ok else "NOT MET",
+        )
         for verdict in one.verdicts
     ]
-    out.table(("expected", "measured", "limit", ""), rows)
+    out.table(("expected", "measured", "limit", "at", ""), rows)
     if len(one.trace):
         out.figure(_plot(one), "; ".join(f"{name} at {show(at, 'time')}" for name, at in one.trace.moments.items()))
 
 
-def _thin(count: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_POINTS)).astype(int)) if count else np.empty(0, int)
+def _thin(*columns: np.ndarray) -> np.ndarray:
+    """Places of the points to plot: of every stretch its ends and its extremes, so that no short excursion is lost."""
+    count = len(columns[0])
+    if count <= MOST_POINTS:
+        return np.arange(count)
+    edges = np.linspace(0, count, MOST_POINTS // 4 + 1).astype(int)
+    picked = [edges[:-1], edges[1:] - 1]
+    for values in columns:
+        for extreme in (np.argmin, np.argmax):
+            picked.append(np.array([a + extreme(values[a:b]) for a, b in pairwise(edges)]))
+    return np.unique(np.concatenate(picked))
 
 
 def _plot(one: Result) -> Any:
     from matplotlib.figure import Figure
 
     trace = one.trace
-    pick = _thin(len(trace))
+    pick = _thin(np.nan_to_num(trace.column("lowest_cell_voltage")), np.nan_to_num(trace.column("current")))
     scale, unit = _time_scale(trace.time_s[-1])
     seconds = trace.times()[pick] / scale
     figure = Figure(figsize=(10, 4.2))

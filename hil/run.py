@@ -31,6 +31,7 @@ def parser() -> Parser:
     p.add_argument("--out", default="build/hil", metavar="FOLDER", help="replaced as a whole at the end")
     p.add_argument("--jobs", type=int, default=2, metavar="N", help="scenarios side by side, on rigs without hardware")
     p.add_argument("--quick", action="store_true", help="only those marked quick")
+    p.add_argument("--picture", metavar="FILE", type=Path, help="also the head of the report, as PNG")
     p.add_argument("--list", action="store_true", help="say what there is and end")
     return p
 
@@ -47,10 +48,16 @@ def main(argv: list[str]) -> int:
         for one in chosen:
             print(f"{one.name:28} {one.title}")
         return 0
+    if a.picture and (a.picture.suffix != ".png" or not a.picture.parent.is_dir()):
+        raise InputError(f"relith-hil run: --picture is {a.picture}, allowed is a .png file in a folder that is there")
     rig = rigs.load(rigs.find(a.rig))
     results, complete = run_all(chosen, rig, a.jobs)
     out = Path(a.out)
     report.write(out, results, complete)
+    if a.picture:
+        from hil import pictures
+
+        pictures.of_report(results, a.picture)
     for result in results:
         if result.state == CANNOT:
             print(f"{result.scenario.name}: {rig.name} cannot run it, it {result.reason}")
