@@ -163,7 +163,7 @@ def main(argv: list[str]) -> int:
     """The picture of the monitor."""
     parser = Parser(prog="python -m hil.pictures", description="the monitor in the middle of a pulse, as PNG")
     parser.add_argument("file", type=Path, help="such as docs/monitor.png")
-    path, wanted = parser.parse_args(argv).file, "pulse_current above 0.2 A and lowest_cell_voltage below 3.99 V"
+    path = parser.parse_args(argv).file
     of_lines(
         monitored("pulse_after_charge", "pulse_current above 0.2 A and lowest_cell_voltage below 3.99 V", 12), path
     )
