@@ -223,11 +223,11 @@ def on_micropython(firmware: dict[str, bytes]) -> tuple[int, int, int]:
         code = _heap(processor, "from relith import link, commands, log") - before
         processor.put("/flash/noise", _noise())
         processor.exec("noise = open('/noise', 'rb').read()")
-        processor.exec(HEAP)
+        processor.exec(image.at_prompt(HEAP))
         first = _heap(processor, "feed()")
         for _ in range(9):
             last = _heap(processor, "feed()")
-        processor.exec(TIMED)
+        processor.exec(image.at_prompt(TIMED))
         return last - first, int(processor.exec("print(timed(300))")), code
 
 

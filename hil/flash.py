@@ -213,8 +213,12 @@ def transfer(board: Board, files: dict[str, bytes], folder: str, other: str) -> 
     return sent
 
 
+def _last_line(error: TransportExecError) -> str:
+    return image.readable(error.error_output.strip()).splitlines()[-1]
+
+
 def _why(error: TransportExecError) -> str:
-    last = error.error_output.strip().splitlines()[-1]
+    last = _last_line(error)
     if "28" in last or "ENOSPC" in last:
         return "the flash is full"
     if "30" in last or "EROFS" in last or "EPERM" in last or "EACCES" in last:
@@ -229,7 +233,7 @@ def self_test(board: Board, folder: str) -> None:
         wrong = board.run(code + "print(main.self_test())", 60.0).strip()
         board.run(f"os.chdir({board.root!r})")
     except TransportExecError as error:
-        wrong = error.error_output.strip().splitlines()[-1]
+        wrong = _last_line(error)
     if wrong:
         raise InputError(f"PORT={board.port}: self-test: {wrong}; outputs are off, what ran before stays")
 
@@ -267,6 +271,7 @@ def flash(port: str, profile: Path, named: str | None, say=print) -> None:
     self_test(board, folder)
     if changed:
         settle(board, number + 1, folder)
+    image.keep_names()
     board.restart()
     say(f"{running(port)} after {time.monotonic() - began:.1f} s")
 

@@ -32,6 +32,12 @@ def fill(profile, text, source):
     if type(data) is not dict:
         raise ProfileError(source + ": must be one whole JSON object with a field for each figure")
     known = rows()
+    short = {}  # NAME=SHORT in the schema.txt of an image: its code knows the field by another name (hil/shorten.py)
+    for row in known:
+        for at in (1, 4):
+            if at < len(row) and "=" in row[at]:
+                row[at], _, name = row[at].partition("=")
+                short[row[at]] = name
     wanted = {"sources": "an object that says where each figure comes from"}
     for row in known:
         if row[0] == "figure":
@@ -52,7 +58,7 @@ def fill(profile, text, source):
         for at in (1, 4) if row[0] == "table" else (1,):
             name = row[at]
             _check(source, name, data[name], row[0], row[at + 1 :], wanted[name])
-            setattr(profile, name, data[name])
+            setattr(profile, short.get(name, name), data[name])
         if row[0] == "table":
             _check_table(source, row[1], data[row[1]], row[4], data[row[4]])
     if not data["sources"] or type(data["sources"]) is not dict:

@@ -13,6 +13,7 @@ Ctrl-C reaches main.py's own loop and a program that sleeps; a busy loop it cann
 import contextlib
 import os
 import select
+import threading
 import time
 import tty
 from pathlib import Path
@@ -77,6 +78,7 @@ class VirtualBoard:
         self._raw = False
         self._due = 0.0
         self._off = self._serving = False
+        self._closing = threading.Lock()
 
     # ---- life
     def start(self) -> None:
@@ -113,10 +115,11 @@ class VirtualBoard:
             self._close_terminals()
 
     def _close_terminals(self) -> None:
-        for terminal in (self.terminal, self.link):
+        with self._closing:  # the thread that serves and the one that kills both come here
+            terminals, self.terminal, self.link = (self.terminal, self.link), None, None
+        for terminal in terminals:
             if terminal:
                 terminal.close()
-        self.terminal = self.link = None
 
     def __enter__(self) -> "VirtualBoard":
         return self
@@ -272,8 +275,6 @@ class VirtualBoard:
 @contextlib.contextmanager
 def served(board: VirtualBoard):
     """Serve `board` on its terminal in a thread; yields the port."""
-    import threading
-
     port = board.open_terminal()
     done = threading.Event()
     board.start()

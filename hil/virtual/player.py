@@ -8,6 +8,7 @@ from relith.profile import load
 from relith.readings import Readings
 
 ACTIONS = ("", "commission", "arm", "clear", "stop", "calibrated", "disarm")
+WITH_ARGUMENT = (2, 4)
 
 
 class Tape:
@@ -54,32 +55,28 @@ class Stream:
         self.tape.tell(data)
 
 
-def numbers(thing):
-    """Names of its whole-number attributes, in order."""
-    return sorted([name for name in thing.__dict__ if isinstance(thing.__dict__[name], int)])
-
-
 class Player:
-    """`frames`: {tick: bytes that arrive on the link in it}."""
+    """`frames`: {tick: bytes that arrive on the link in it}. `scalars`, `results`: names of the whole numbers in
+    Readings and Outputs, in the order of a row."""
 
-    def __init__(self, profile_path, frames):
+    def __init__(self, profile_path, frames, scalars, results):
         profile = load(profile_path)
         self.tape = Tape()
         self.bms = Bms(profile, Store(self.tape), Stream(self.tape))
         self.bms.gate.cutoff_present = 1
         self.readings = Readings(profile.cell_count)
-        self.scalars = numbers(self.readings)
-        self.results = numbers(self.bms.outputs)
+        self.scalars = scalars
+        self.results = results
         self.width = 2 + len(self.scalars) + len(self.readings.cell_uv) + len(self.readings.temp_cdegc)
         self.frames = frames
-        self.tick = 0
+        self.played = 0
 
     def place(self, row):
         """A row into the readings; what a person does in this tick is done."""
         action = row[0]
         if action:
             method = getattr(self.bms, ACTIONS[action])
-            method(row[1]) if ACTIONS[action] in ("arm", "stop") else method()
+            method(row[1]) if action in WITH_ARGUMENT else method()
         k = 2
         r = self.readings
         for name in self.scalars:
@@ -89,9 +86,9 @@ class Player:
             for i in range(len(values)):
                 values[i] = row[k]
                 k += 1
-        if self.tick in self.frames:
-            self.tape.arriving = self.frames[self.tick]
-        self.tick += 1
+        if self.played in self.frames:
+            self.tape.arriving = self.frames[self.played]
+        self.played += 1
 
     def measure(self, source, count, mem_alloc, lock, unlock, locked):
         """Bytes that each of `count` ticks allocated; those in `locked` run with the heap locked."""
@@ -101,7 +98,7 @@ class Player:
         for _ in range(count):
             source.readinto(row)
             self.place(row)
-            hold = self.tick in locked
+            hold = self.played in locked
             before = mem_alloc()
             if hold:
                 lock()
@@ -126,5 +123,5 @@ class Player:
                 out[k] = getattr(outputs, self.results[k])
             sink.write(out)
             for entry in log:
-                events.write(b"%d " % self.tick + entry)
+                events.write(b"%d " % self.played + entry)
             log.clear()

@@ -8,12 +8,12 @@ import random
 from array import array
 from pathlib import Path
 
-from relith import states
+from relith import states as tables
 from relith.profile import load
 
 from hil import codec
 from hil.virtual import player
-from hil.virtual.trace import Trace
+from hil.virtual.trace import RESULTS, SCALARS, Trace
 
 WRAP_MS = 1 << 30
 FAULTS = 11  # kinds of trouble that Recorder.fault knows
@@ -96,7 +96,7 @@ class Recorder:
     """Drives the firmware and writes down what it was given."""
 
     def __init__(self, profile: Path, ticks: int, seed: int):
-        self.player = player.Player(str(profile), {})
+        self.player = player.Player(str(profile), {}, SCALARS, RESULTS)
         self.bms = self.player.bms
         self.profile = load(str(profile))
         self.toy = Toy(self.profile)
@@ -127,7 +127,7 @@ class Recorder:
         row += [getattr(r, name) for name in self.player.scalars] + list(r.cell_uv) + list(r.temp_cdegc)
         self.rows.extend(row)
         if frame:
-            self.player.frames[self.player.tick] = self.trace.frames[self.player.tick] = frame
+            self.player.frames[self.player.played] = self.trace.frames[self.player.played] = frame
         self.player.place(row)
         self.outputs = self.bms.tick(r)
         self.player.tape.log.clear()
@@ -144,7 +144,7 @@ class Recorder:
 
     # ---- what happens to a cell
     def state(self, name: str):
-        return lambda: self.outputs.state == states.STATES.index(name)
+        return lambda: self.outputs.state == tables.STATES.index(name)
 
     def demand(self, permille: float) -> None:
         self.toy.demand = permille * self.profile.one_c_count / 1000

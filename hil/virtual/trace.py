@@ -8,12 +8,16 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relith import states
+from relith import states as tables
+from relith.readings import Outputs, Readings
 
+from hil import image
 from hil.virtual import player
 from hil.virtual.processor import Processor
 
 PLAYER = Path(player.__file__)
+SCALARS = sorted(name for name, value in vars(Readings()).items() if isinstance(value, int))
+RESULTS = sorted(name for name, value in vars(Outputs()).items() if isinstance(value, int))
 CHUNK = 5000  # ticks in one command; garbage is collected between two
 
 
@@ -47,15 +51,16 @@ class Played:
 def on_host(trace: Trace) -> Played:
     """Play it on this interpreter."""
     outputs, events = io.BytesIO(), io.BytesIO()
-    player.Player(str(trace.profile), trace.frames).play(io.BytesIO(trace.rows), outputs, events, len(trace))
+    host = player.Player(str(trace.profile), trace.frames, SCALARS, RESULTS)
+    host.play(io.BytesIO(trace.rows), outputs, events, len(trace))
     return Played(outputs.getvalue(), events.getvalue())
 
 
 def load_player(mp: Processor, trace: Trace, profile: str = "profile.json") -> None:
     """Put trace and player on a MicroPython whose flash holds an image of the firmware."""
     mp.put("/flash/trace.bin", trace.rows)
-    mp.exec(PLAYER.read_text())
-    mp.exec(f"p = Player({profile!r}, {trace.frames!r})\ntrace = open('trace.bin', 'rb')")
+    mp.exec(image.at_prompt(f"{PLAYER.read_text()}\nSCALARS = {SCALARS}\nRESULTS = {RESULTS}"))
+    mp.exec(f"p = Player({profile!r}, {trace.frames!r}, SCALARS, RESULTS)\ntrace = open('trace.bin', 'rb')")
 
 
 def on_micropython(trace: Trace, mp: Processor) -> Played:
@@ -92,7 +97,7 @@ def steady(trace: Trace, each: int = 3) -> dict[str, list[int]]:
     first = 0
     for k in range(1, len(trace) + 1):
         if k == len(trace) or trace.states[k] != trace.states[first]:
-            runs.setdefault(states.STATES[trace.states[first]], []).append((first, k))
+            runs.setdefault(tables.STATES[trace.states[first]], []).append((first, k))
             first = k
     for name, stays in runs.items():
         longest = sorted(stays, key=lambda stay: stay[0] - stay[1])[:each]

@@ -7,10 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from relith import states
+from relith import states as tables
 
 from hil import image
-from hil.virtual import player, trace
+from hil.shorten import shorten
+from hil.virtual import trace
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
 from hil.virtual.processor import MicroPythonError, Processor
@@ -46,12 +47,11 @@ def micropython(built, tmp_path):
 
 
 def test_the_trace_covers_every_state_both_directions_and_the_wrap(recorded):
-    assert {states.STATES[k] for k in recorded.states} == set(states.STATES)
+    assert {tables.STATES[k] for k in recorded.states} == set(tables.STATES)
     rows = [recorded.rows[k : k + 4 * recorded.width] for k in range(0, len(recorded.rows), 4 * recorded.width)]
-    names = player.Player(str(recorded.profile), {}).scalars
 
     def column(name):
-        place = 4 * (2 + names.index(name))
+        place = 4 * (2 + trace.SCALARS.index(name))
         return [int.from_bytes(row[place : place + 4], "little", signed=True) for row in rows]
 
     now = column("now_ms")
@@ -65,7 +65,7 @@ def test_the_trace_covers_every_state_both_directions_and_the_wrap(recorded):
 
 def test_every_output_journal_and_telemetry_byte_is_the_same(recorded, micropython):
     host, board = trace.on_host(recorded), trace.on_micropython(recorded, micropython)
-    assert len(host.outputs) == TICKS * 4 * len(player.Player(str(recorded.profile), {}).results)
+    assert len(host.outputs) == TICKS * 4 * len(trace.RESULTS)
     assert host.outputs == board.outputs
     assert host.events.count(b" J0") >= 5 and host.events.count(b" T") > 100
     assert host.events == board.events
@@ -75,8 +75,8 @@ def test_a_different_bit_would_be_seen(recorded, micropython):
     """The comparison can fail: one count of current more, in one tick."""
     part = recorded.head(400)
     rows = bytearray(part.rows)
-    place = 2 + player.Player(str(part.profile), {}).scalars.index("current_count")
-    tick = next(k for k, state in enumerate(part.states) if states.STATES[state] == "CHARGE") + 5
+    place = 2 + trace.SCALARS.index("current_count")
+    tick = next(k for k, state in enumerate(part.states) if tables.STATES[state] == "CHARGE") + 5
     rows[4 * (tick * part.width + place)] ^= 0x40
     other = trace.Trace(part.profile, part.width, bytes(rows), part.frames, part.states)
     assert trace.on_micropython(other, micropython).events != trace.on_host(part).events
@@ -84,9 +84,10 @@ def test_a_different_bit_would_be_seen(recorded, micropython):
 
 def test_a_steady_tick_of_every_state_allocates_nothing(recorded, micropython):
     steady = trace.steady(recorded)
-    assert steady.keys() == set(states.STATES)
-    results = player.Player(str(recorded.profile), {}).results
-    written = memoryview(trace.on_host(recorded).outputs).cast("i")[results.index("journal_due") :: len(results)]
+    assert steady.keys() == set(tables.STATES)
+    written = memoryview(trace.on_host(recorded).outputs).cast("i")[
+        trace.RESULTS.index("journal_due") :: len(trace.RESULTS)
+    ]
     ticks = {tick for some in steady.values() for tick in some if not written[tick - 1]}  # a record may allocate
     assert len(ticks) >= len(steady)
     allocated = trace.allocations(recorded, micropython, ticks)
@@ -132,9 +133,9 @@ def test_drivers_allocate_nothing_when_they_sample(built, tmp_path):
     """On a bus that answers without allocating, as a board's does; both drivers of strings and single cells."""
     image.write(built, tmp_path)
     string = (image.FIRMWARE / "drivers" / "bq76952.py").read_text()
-    (tmp_path / "drivers" / "bq76952.py").write_text(string)
+    (tmp_path / "drivers" / "bq76952.py").write_text(shorten("drivers/bq76952.py", string, image.firmware_plan()))
     with Processor(tmp_path) as processor:
-        processor.exec(QUIET_BUS)
+        processor.exec(image.at_prompt(QUIET_BUS))
         for thing in ("monitor", "cell", "string"):
             assert processor.exec(f"print(sampled({thing}))") == "1\n"
 
@@ -148,13 +149,13 @@ from drivers.single_cell import SingleCell
 from drivers.thermistor import Thermistor
 
 class Bus:
-    cal = 0
+    kept = 0
     def readfrom_mem_into(self, address, register, buf):
         for k in range(len(buf)):
             buf[k] = 0
         if address == 0x40 and register == 2:
-            buf[0] = self.cal >> 8
-            buf[1] = self.cal & 255
+            buf[0] = self.kept >> 8
+            buf[1] = self.kept & 255
         elif address == 0x48:
             buf[0] = self.last[0] | 0x80 if register else 0x20 + (self.last[0] >> 4 & 1) * 0x20
     def writeto_mem(self, address, register, buf):
@@ -163,7 +164,7 @@ class Bus:
 
 bus = Bus()
 monitor = INA228(bus, 2000, 100000)
-bus.cal = monitor.cal
+bus.kept = monitor.cal
 cell = SingleCell(ADS1115(bus, lambda ms: None), Thermistor())
 string = BQ76952(bus, lambda ms: None, 4, 2500000, 4300000)
 

@@ -11,7 +11,7 @@ import pytest
 
 from hil import image
 from hil.virtual.bench import Bench
-from hil.virtual.board import VirtualBoard, served
+from hil.virtual.board import Terminal, VirtualBoard, served
 from hil.virtual.hardware import Reset, Watchdog
 from hil.virtual.processor import MicroPythonError, Processor
 
@@ -186,6 +186,24 @@ def test_the_cut_off_ends_a_pulse_by_itself(board, bench):
     assert bench.current_a == 0.0 and bench.hardware.pins["pulse_sense"] == 0
 
 
+def test_a_second_power_off_in_the_middle_of_the_first_closes_no_terminal_twice(monkeypatch):
+    """The thread that serves and the one that kills both close; a second close might close a stranger's file."""
+    board = VirtualBoard(None)
+    board.open_terminal()
+    close, closed = Terminal.close, []
+
+    def closing(self):
+        closed.append(self)
+        if len(closed) == 1:
+            board.kill()
+        close(self)
+
+    monkeypatch.setattr(Terminal, "close", closing)
+    board.kill()
+    assert len(closed) == len(set(closed)) == 2
+    assert board.terminal is None and board.link is None
+
+
 @pytest.mark.safety(10)
 def test_watchdog_resets_and_says_so(tmp_path):
     (tmp_path / "main.py").write_text(
@@ -252,7 +270,7 @@ def test_a_reboot_that_the_link_asked_for_happens_after_the_tick_with_switches_o
             board.advance(100)
             board.step()
         assert bench.hardware.pins["charge"] == 1
-        board.exec("import relith\nrelith.running.wishes.restart = 1")
+        board.exec(image.at_prompt("import relith\nrelith.running.wishes.restart = 1"))
         with pytest.raises(Reset):
             board.step()
         assert not any(bench.hardware.pins[name] for name in ("charge", "discharge", "enable"))
@@ -271,7 +289,9 @@ def test_a_string_is_read_cell_by_cell(tmp_path, cells):
             board.advance(100)
             board.step()
         board.exec("import relith\nr = relith.running.readings")
-        seen = json.loads(board.exec("print(list(r.cell_uv))"))
+        seen = json.loads(board.exec(image.at_prompt("print(list(r.cell_uv))")))
         assert seen == pytest.approx([bench.cell_v * 1e6] * cells, abs=600)
-        assert int(board.exec("print(r.pack_uv)")) == pytest.approx(bench.cell_v * cells * 1e6, abs=10_000)
+        assert int(board.exec(image.at_prompt("print(r.pack_uv)"))) == pytest.approx(
+            bench.cell_v * cells * 1e6, abs=10_000
+        )
         assert board.exec("relith.status()").split(": ")[1].startswith("IDLE")

@@ -1,0 +1,156 @@
+"""Short names in an image: nothing that MicroPython or a person says is lost, and nobody finds another's attribute."""
+
+import ast
+import json
+from itertools import combinations
+from types import SimpleNamespace
+
+import pytest
+
+from hil import image
+from hil.shorten import plan, readable, shorten
+
+SOURCES = {
+    "relith/__init__.py": "",
+    "relith/limits.py": '''
+"""Says much."""
+from micropython import const
+_STEP = const(1 << 3)
+WIDE = _STEP * 2 - 1
+HUGE = 123456789
+seen = 0
+class Profile:
+    pass
+class Cell:
+    """Says much."""
+    kind = "cell"
+    def __init__(self, profile, start=5):
+        self.first_uv, self.second_uv = profile.max_uv, start
+        self._hidden = [profile.max_uv + k for k in range(3)]
+    def widened(self, by=WIDE):
+        global seen
+        seen += 1
+        def inner(number):
+            return number + by
+        return inner(self.second_uv) + HUGE
+class Other:
+    def __init__(self):
+        self.only_here = _STEP
+        self.append = 1
+''',
+    "relith/user.py": """
+from relith.limits import WIDE, Cell, HUGE, Other
+from relith import limits
+def total(profile):
+    cell = Cell(profile, start=2)
+    try:
+        print(cell.nothing)
+    except AttributeError as error:
+        pass
+    return [cell.widened(), cell.widened(by=3), limits.seen, WIDE, HUGE, Other().only_here, Other().append,
+            sum(cell._hidden), cell.first_uv, max([(lambda x: -x)(k) for k in (1, 2)]), cell.kind]
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def short():
+    return plan(SOURCES, {"max_uv", "min_uv"})
+
+
+def execute(sources):
+    """The modules of SOURCES, by hand: relith.limits, then relith.user."""
+    limits, user = {}, {}
+    exec(sources["relith/limits.py"].replace("from micropython import const", "const = int"), limits)
+    lines = sources["relith/user.py"].splitlines()
+    user |= {name: value for name, value in limits.items() if not name.startswith("__")}
+    user["limits"] = SimpleNamespace(**{name: value for name, value in limits.items() if not name.startswith("__")})
+    exec("\n".join(line for line in lines if not line.startswith("from")), user)
+    return limits, user
+
+
+def test_the_same_results_with_short_names(short):
+    made = {name: shorten(name, text, short) for name, text in SOURCES.items()}
+    limits, user = execute(made)
+    seen = user["limits"]
+    real = user[short.names["total"]]
+    told = real(SimpleNamespace(**{short.names["max_uv"]: 7}))
+    _, plain = execute(SOURCES)
+    assert told == plain["total"](SimpleNamespace(max_uv=7))
+    assert "Says" not in made["relith/limits.py"] and "const" not in made["relith/limits.py"]
+    assert "_STEP" not in made["relith/limits.py"] and "first_uv" not in made["relith/limits.py"]
+    assert limits and seen
+
+
+def test_names_are_shared_between_classes_but_not_within(short):
+    told = {place: names for place, names in short.told.items() if place[-1:] == "."}
+    assert set(told["Cell."].values()) >= {"first_uv", "second_uv", "_hidden", "widened"}
+    assert set(told["Cell."]) & set(told["Other."]), "nothing is shared, so nothing is saved"
+    assert "append" not in short.names, "lists have it"
+
+
+@pytest.fixture(scope="module")
+def firmware():
+    return image.firmware_plan()
+
+
+def test_no_class_and_no_module_of_the_firmware_has_two_names_that_became_one(firmware):
+    for path in [*image.FIRMWARE.glob("*/*.py"), image.FIRMWARE / "main.py"]:
+        tree = ast.parse(path.read_text())
+        places = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)] + [tree]
+        for place in places:
+            nodes = list(ast.walk(place)) if isinstance(place, ast.ClassDef) else tree.body
+            names = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            names -= {getattr(place, "name", "")}
+            if isinstance(place, ast.ClassDef):
+                stored = (node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+                names |= {node.attr for node in stored if getattr(node.value, "id", "") == "self"}
+            for one, other in combinations(sorted(names), 2):
+                assert firmware.names.get(one, one) != firmware.names.get(other, other), (path.name, one, other)
+    fields = [firmware.names.get(name, name) for name in sorted(firmware.fields)]
+    assert len(fields) == len(set(fields))
+
+
+def test_what_is_given_to_micropython_keeps_its_name(firmware):
+    """Keywords of its constructors, attributes of its modules, in every board file."""
+    asked = set()
+    for path in (image.FIRMWARE / "boards").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        theirs = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module in ("machine", "pyb")
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in theirs:
+                asked |= {word.arg for word in node.keywords}
+    assert {"sda", "rxbuf", "timeout", "value", "duty_u16"} <= asked
+    assert not asked & firmware.names.keys()
+    assert not {"status", "running", "VERSION", "self_test", "profile", "relith", "gate"} & firmware.names.keys()
+
+
+def test_a_traceback_is_read_back(firmware):
+    apply, gate = firmware.names["apply"], firmware.names["Gate"]
+    printed = f"""Traceback (most recent call last):
+  File "main.py", line 3, in <module>
+  File "gate", line 1, in {apply}
+AttributeError: '{gate}' object has no attribute '{firmware.names["crc30"]}'"""
+    said = readable(printed, firmware.told).splitlines()
+    assert said[1].endswith("in <module>") and said[2] == '  File "gate", line 1, in apply'
+    assert said[3].startswith("AttributeError: 'Gate' object has no attribute '") and "crc30" in said[3]
+
+
+def test_a_traceback_by_hand(tmp_path, capsys, monkeypatch, firmware):
+    monkeypatch.setattr(image, "NAMES", tmp_path / "build" / "names.json")
+    image.keep_names()
+    assert json.loads(image.NAMES.read_text()) == firmware.told
+    (tmp_path / "seen").write_text(f'  File "gate", line 1, in {firmware.names["apply"]}\n')
+    words = ["--traceback", str(tmp_path / "seen"), "--names", str(image.NAMES)]
+    assert image.main(words) == 0
+    assert capsys.readouterr().out == '  File "gate", line 1, in apply\n'
+    assert image.main([*words[:3], str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/none: cannot be read (No such file or directory)\n"
+    (tmp_path / "none").write_text("{")
+    assert image.main([*words[:3], str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}/none: holds no names of a firmware\n"
