@@ -42,8 +42,9 @@ PLATE_RATES = (0.15, 0.3, 0.6, 1.0, 2.0)
 STRIP_RATES = (0.05, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
 DEPTHS = (0.1, 0.25, 0.5, 1.0)
 TEMPS_DEGC = (-10.0, 0.0, 10.0, 25.0, 35.0, 45.0)
-PULSE_RATES = (0.1, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+PULSE_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 PULSE_REFERENCE = 1.0
+WORN_S = 480
 PULSE_S = (15, 30, 60, 90, 120, 180, 240, 480, 1200, 3600)
 
 
@@ -64,12 +65,8 @@ def measured_priors(lives, reference=0.3, cycles=12):
         lives.ambient_degc[:] = degc
         sei, plated = c.total("sei"), c.total("plated")
         lives.charge(plate, depth)
-        isolated, stripped, back, dead = (
-            c.total("isolated"),
-            c.total("stripped"),
-            c.total("reconnected"),
-            c.isolated_mah_cm2,
-        )
+        isolated, stripped, back = (c.total(name) for name in ("isolated", "stripped", "reconnected"))
+        dead = c.isolated_mah_cm2
         lives.discharge([(strip, 99.0)], depth, np.array([pulse[0]]), np.array([pulse[1]]))
         lives.ambient_degc[:] = 25.0
         return (
@@ -104,16 +101,30 @@ def measured_priors(lives, reference=0.3, cycles=12):
     empty = lives.cells.state()
     slow = cycle(strip=0.05)[2]
     shares = [max(0.0, cycle(strip=0.05, pulse=(PULSE_REFERENCE, seconds))[2] - slow) for seconds in PULSE_S]
+    lives.cells.restore(empty)
+    lives.charge(reference)
+    full = lives.cells.state()
+
+    def corroded(rate):
+        """Share of the isolated lithium that corrodes in WORN_S at `rate`, with what time corrodes of the deposit."""
+        lives.cells.restore(full)
+        before, dead = lives.cells.total("corroded"), lives.cells.isolated_mah_cm2
+        lives.advance(Control.current(-rate * lives.one_c_a), WORN_S)
+        return float((lives.cells.total("corroded") - before)[0] / dead[0])
+
+    worn = corroded(PULSE_REFERENCE) - corroded(0.0)
     ma_cm2 = lives.nominal * np.array(PULSE_RATES)
     speed = np.array([drift_um_per_h(lives.cells._p[0], j, 1.0) for j in ma_cm2])
     early = lives.cells.parameters[0].value("early_mah_cm2") / lives.nominal
     fade_s = early / PULSE_REFERENCE * 3600.0
+    way_s = [round(fade_s * -np.expm1(-seconds / fade_s)) for seconds in PULSE_S]
     fields |= {
         "pulse_rate_permille": _permille(PULSE_RATES),
         "pulse_speed_permille": _permille(speed / speed[PULSE_RATES.index(PULSE_REFERENCE)]),
         "pulse_early_ppm": round(1e6 * early),
-        "pulse_way_s": [0] + [round(fade_s * -np.expm1(-seconds / fade_s)) for seconds in PULSE_S],
+        "pulse_way_s": [0, *way_s],
         "pulse_share_permille": [0, *_permille(shares)],
+        "pulse_corroded_ppm": round(1e6 * max(0.0, worn) / way_s[PULSE_S.index(WORN_S)]),
     }
     lives.cells.restore(empty)
     lives.charge(reference)
