@@ -235,7 +235,8 @@ def fit_member(world, rng, default, say):
 
 
 def fit_world(world, members, seed, say=print):
-    """The world's ensemble, the default set first; every member from its own seed, so that a longer run adds to it."""
+    """The world's ensemble, the default set first; every member from its own seed, so that a longer run adds to it.
+    What is found stands in build/fit/ at once."""
     found = []
     for index in range(20 * members):
         begin = time.monotonic()
@@ -244,6 +245,7 @@ def fit_world(world, members, seed, say=print):
         say(f"{world}: member {len(found)} {'found' if member else 'given up'} after {time.monotonic() - begin:.0f} s")
         if member:
             found.append(member)
+            keep(world, found, seed, False)
         if len(found) == members:
             break
     if not found:
@@ -314,7 +316,8 @@ def main(argv=None):
             members = json.loads(ensemble_path(world).read_text())["members"]
         else:
             members = fit_world(world, options.members, options.seed, lambda text: print(text, flush=True))
-            keep(world, members, options.seed, options.keep)
+            if options.keep:
+                keep(world, members, options.seed, True)
         for line in report(world, members):
             print(line)
     return 0
