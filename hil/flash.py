@@ -288,9 +288,8 @@ def running(port: str) -> str:
             if time.monotonic() > until:
                 raise InputError(f"PORT={port}: the board did not come back after its restart") from None
     try:
-        version, name = (
-            board.run("import relith\nprint(relith.VERSION, relith.running.profile.name)").strip().split(" ", 1)
-        )
+        code = image.at_prompt("import relith\nprint(relith.VERSION, relith.running.profile.name)")
+        version, name = board.run(code).strip().split(" ", 1)
     except TransportExecError as error:
         raise InputError(f"PORT={port}: the firmware does not run: {_why(error)}") from None
     board.restart()

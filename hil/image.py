@@ -63,6 +63,7 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
     files = {str(path.relative_to(FIRMWARE)): path for path in sources}
     names = firmware_plan()
     short = {name: shorten(name, path.read_text(), names) for name, path in files.items()}
+    short = {name: text for name, text in short.items() if text}  # a package needs no file that says nothing
     image = {name.removesuffix(".py") + ".mpy": data for name, data in _compiled(short).items()}
     image["board.mpy"] = image.pop(f"boards/{board}.mpy")
     for path in (FIRMWARE / "relith").glob("*.txt"):  # read where they are needed, and not kept in memory

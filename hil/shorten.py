@@ -26,8 +26,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 PUBLIC = {
-    "VERSION", "running", "status", "profile", "name", "make", "self_test", "run", "build", "watchdog", "REASONS",
-    "ProfileError",
+    "VERSION", "running", "status", "make", "self_test", "run", "build", "watchdog", "REASONS", "ProfileError"
 }  # fmt: skip
 TABLES = {
     "relith.catalogue": {"READINGS", "TO_HOST"},
@@ -193,7 +192,8 @@ def _groups(trees, keywords, fields):
 def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     """`sources`: {"relith/gate.py": text}, the whole firmware. `fields`: names of a profile's fields."""
     trees = {module_of(name): ast.parse(text) for name, text in sources.items()}
-    keep = _foreign(trees) | PUBLIC | {part for module in trees for part in module.split(".")}
+    keep = _foreign(trees) | PUBLIC
+    modules = {part for module in trees for part in module.split(".")}
     constants = _constants(trees)
     keywords = {x.arg for tree in trees.values() for x in ast.walk(tree) if isinstance(x, ast.keyword) and x.arg}
     groups, globals_, classes = _groups(trees, keywords, fields)
@@ -243,14 +243,19 @@ class _Shortener(ast.NodeTransformer):
     def __init__(self, plan, module):
         self.plan, self.module = plan, module
         self.known = plan.constants.get(module, {})
+        self.modules = {part for name in plan.constants for part in name.split(".")}
         self.locals = None  # of the outermost function
         self.outside = True  # of any class or function
 
     def short(self, name):
         return self.plan.names.get(name, name)
 
+    def named(self, name):
+        """What stands alone: an attribute may be called like a module, which keeps its name."""
+        return name if name in self.modules else self.short(name)
+
     def local(self, name):
-        return (self.locals or {}).get(name) or self.short(name)
+        return (self.locals or {}).get(name) or self.named(name)
 
     def generic_visit(self, node):
         body = getattr(node, "body", None)
@@ -281,7 +286,10 @@ class _Shortener(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node):
         gone = self.plan.constants.get(node.module, {}).keys() | {"const"}
-        node.names = [ast.alias(self.short(a.name)) for a in node.names if a.name not in gone]
+        node.names = [ast.alias(self.named(a.name)) for a in node.names if a.name not in gone]
+        package, _, inside = self.module.partition(".")
+        if inside and node.module.split(".")[0] == package != "boards":  # a board file stands alone on its board
+            node.module, node.level = node.module[len(package) + 1 :] or None, 1  # shorter than from relith.gate
         return node if node.names else None
 
     def visit_ClassDef(self, node):
@@ -295,7 +303,7 @@ class _Shortener(ast.NodeTransformer):
         outside, self.outside = self.outside, False
         outermost = self.locals is None
         if isinstance(node, ast.FunctionDef):
-            node.name = self.local(node.name)
+            node.name = self.short(node.name) if outermost and not outside else self.local(node.name)
         if outermost:
             self.locals = self.pool(node)
         self.generic_visit(node)
@@ -341,7 +349,8 @@ class _Shortener(ast.NodeTransformer):
     def visit_Name(self, node):
         if node.id in self.known and node.id not in (self.locals or {}) and isinstance(node.ctx, ast.Load):
             return self.visit_Constant(ast.Constant(self.known[node.id]))
-        node.id = self.local(node.id)
+        member = self.locals is None and not self.outside and _stored(node)
+        node.id = self.short(node.id) if member else self.local(node.id)
         return node
 
     def visit_Call(self, node):

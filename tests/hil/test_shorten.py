@@ -127,7 +127,7 @@ def test_what_is_given_to_micropython_keeps_its_name(firmware):
                 asked |= {word.arg for word in node.keywords}
     assert {"sda", "rxbuf", "timeout", "value", "duty_u16"} <= asked
     assert not asked & firmware.names.keys()
-    assert not {"status", "running", "VERSION", "self_test", "profile", "relith", "gate"} & firmware.names.keys()
+    assert not {"status", "running", "VERSION", "self_test", "relith"} & firmware.names.keys()
 
 
 def test_a_traceback_is_read_back(firmware):

@@ -69,7 +69,7 @@ def what_starts(folder):
         if not board.processor.looping:
             return ""
         board.step()
-        return board.exec("import relith\nprint(relith.running.profile.name)").strip()
+        return board.exec(image.at_prompt("import relith\nprint(relith.running.profile.name)")).strip()
 
 
 def test_from_nothing_to_running_and_again_with_nothing_changed(tmp_path):

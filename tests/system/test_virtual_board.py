@@ -288,7 +288,7 @@ def test_a_string_is_read_cell_by_cell(tmp_path, cells):
         for _ in range(10):
             board.advance(100)
             board.step()
-        board.exec("import relith\nr = relith.running.readings")
+        board.exec(image.at_prompt("import relith\nr = relith.running.readings"))
         seen = json.loads(board.exec(image.at_prompt("print(list(r.cell_uv))")))
         assert seen == pytest.approx([bench.cell_v * 1e6] * cells, abs=600)
         assert int(board.exec(image.at_prompt("print(r.pack_uv)"))) == pytest.approx(
