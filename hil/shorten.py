@@ -193,7 +193,6 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     """`sources`: {"relith/gate.py": text}, the whole firmware. `fields`: names of a profile's fields."""
     trees = {module_of(name): ast.parse(text) for name, text in sources.items()}
     keep = _foreign(trees) | PUBLIC
-    modules = {part for module in trees for part in module.split(".")}
     constants = _constants(trees)
     keywords = {x.arg for tree in trees.values() for x in ast.walk(tree) if isinstance(x, ast.keyword) and x.arg}
     groups, globals_, classes = _groups(trees, keywords, fields)
