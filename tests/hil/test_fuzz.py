@@ -129,7 +129,7 @@ def test_every_row_of_the_section_is_measured(small, monkeypatch):
 
     monkeypatch.setattr(bench_link, "HEAP_NOISE", 3000)
     rate, lockstep = [], bench_link.lockstep
-    monkeypatch.setattr(bench_link, "lockstep", lambda: rate.append(lockstep(30)) or (300.0, 1.0))
+    monkeypatch.setattr(bench_link, "lockstep", lambda: rate.append(lockstep(30)) or (300.0, 1.0, 2.0))
     rows = {row["name"]: row for row in (judged("link", row) for row in bench_link.rows())}
     assert [name for name, row in rows.items() if row["ok"] is False] == [
         "noise into the link",
