@@ -16,7 +16,7 @@ from relith.reasons import REASONS
 from relith.scheduler import DECISIONS
 from relith.states import STATES
 
-from hil.codec import Client, LinkError, Message, number
+from hil.codec import Client, LinkError, Message, OtherFirmware, number
 from hil.serialport import BAUD, SerialPort
 from host_sim.cli import Parser
 from host_sim.errors import InputError
@@ -113,6 +113,8 @@ class View:
         if self.outputs:
             lines += self._decision(strong, bad, plain)
         lines += [f"{now_s - then_s:6.0f} s ago  {sentence}" for then_s, sentence in reversed(self.events)]
+        if w["rig"] and not self.readings:
+            lines += ["it waits: a rig build has no sensors, and ticks only while a rig feeds it", ""]
         refused = f" · refused {sum(self.refused['counts'][1:])}" if self.refused else ""
         lines += ["", f"link: frames lost {self.lost}{refused}"]
         return lines
@@ -177,6 +179,8 @@ def connect(client: Client, port: str) -> View:
     """Say hello. Raises InputError naming the port when nothing there answers as a board."""
     try:
         view = View(port, client.hello())
+    except OtherFirmware as error:
+        raise InputError(f"PORT {port}: {error}") from None
     except LinkError as error:
         raise InputError(f"PORT {port}: {error}; is it a Relith board?") from None
     view.outputs = client.latest.get("outputs", {})  # what came before the welcome
@@ -190,7 +194,8 @@ def once(client: Client, port: str, within_s: float) -> int:
         for message in client.pump():
             view.take(message, time.monotonic())
         if time.monotonic() > ends:
-            raise InputError(f"PORT {port}: the board said hello, but sent no full telemetry within {within_s:g} s")
+            why = "; a rig build ticks only while a rig feeds it" if view.welcome["rig"] else ""
+            raise InputError(f"PORT {port}: the board said hello, but sent no full telemetry within {within_s:g} s{why}")
     view.lost = client.lost
     print("\n".join(view.lines(view.heard_s)))
     return 0

@@ -18,6 +18,7 @@ from hil.boards import Board, HostBoard, VirtualRigBoard
 from hil.instruments.capabilities import Limits
 from hil.instruments.dialects import DIALECTS
 from hil.scenario import Scenario
+from hil.serialport import BAUD
 from hil.tables import Table
 from host_sim.errors import InputError
 
@@ -74,7 +75,7 @@ class Rig:
     cell: str
     time: str
     port: str | None = None
-    baud: int = 115200
+    baud: int = BAUD
     repl: str | None = None
     late_s: float = 0.05
     limits: Limits | None = None
@@ -129,7 +130,7 @@ def parse(data: dict[str, Any], path: Path) -> Rig:
         raise InputError(f"{top.where('port')} is missing: a usb board needs its port, such as '/dev/ttyACM0'")
     if cell != "simulated" and time == "lockstep":
         raise InputError(f"{top.where('time')} is 'lockstep', a {cell} cell goes in real time (allowed: real)")
-    baud = top.take("baud", 115200, int)
+    baud = top.take("baud", BAUD, int)
     if not 1200 <= baud <= 4_000_000:
         raise InputError(f"{top.where('baud')} is {baud} (allowed: 1200 … 4000000)")
     limits_table = top.table("limits")

@@ -8,7 +8,7 @@ import serial
 
 from host_sim.errors import InputError
 
-BAUD = 115200
+BAUD = 460_800  # of the link on every board of firmware/boards
 
 
 class SerialPort:

@@ -137,7 +137,7 @@ def test_a_rig_file_with_something_unknown(refused, old, new, sentence):
 KINDS = ["simulated", "bench", "real"]
 
 
-def rig(kind, port, baud=115200):
+def rig(kind, port, baud=460800):
     """A rig file with a board on `port`, and for a bench or a real cell with instruments that listen."""
     text = USB.format(port=port, baud=baud)
     if kind == "simulated":
@@ -157,7 +157,7 @@ def test_a_wrong_port(refused, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("answer", "baud"), [(modem, 115200), (at_another_speed, 9600)])
+@pytest.mark.parametrize(("answer", "baud"), [(modem, 460800), (at_another_speed, 9600)])
 def test_a_foreign_device_or_a_wrong_baud(refused, kind, answer, baud):
     with device(answer) as port:
         assert f"port {port} at {baud} baud: the board does not answer 'hello'" in refused(rig(kind, port, baud))
@@ -167,7 +167,7 @@ def test_a_foreign_device_or_a_wrong_baud(refused, kind, answer, baud):
 def test_another_firmware_version(refused, kind):
     with device(board(catalogue=1, rig=answering(kind))) as port:
         said = refused(rig(kind, port))
-    assert f"port {port} at 115200 baud: the board runs firmware" in said and "this program is for" in said
+    assert f"port {port} at 460800 baud: the board runs firmware" in said and "this program is for" in said
 
 
 @pytest.mark.parametrize("kind", KINDS)

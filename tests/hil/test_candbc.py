@@ -84,7 +84,7 @@ def test_the_bridge(base):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["/dev/nothing", "--interface", "virtual"], "PORT /dev/nothing: cannot be opened at 115200 baud"),
+        (["/dev/nothing", "--interface", "virtual"], "PORT /dev/nothing: cannot be opened at 460800 baud"),
         (["/dev/nothing", "--interface", "carrier"], "--interface carrier"),
     ],
 )

@@ -129,6 +129,10 @@ def test_refusals_are_counted():
 def test_a_rig_build_is_named():
     view = monitor.View("PORT", shown(known_board()).welcome | {"rig": 1})
     assert "RIG BUILD" in view.lines(0.0)[0]
+    assert "it waits: a rig build has no sensors" in "\n".join(view.lines(0.0))
+    whole = shown(known_board())
+    whole.welcome["rig"] = 1
+    assert not any("it waits" in line for line in whole.lines(0.0))
 
 
 # ---- on a pseudo-terminal, as a user runs it
@@ -211,7 +215,7 @@ def test_a_restart_is_greeted(clock):
 
 # ---- bad input
 def test_no_such_port():
-    with pytest.raises(InputError, match="PORT /dev/nothing: cannot be opened at 115200 baud"):
+    with pytest.raises(InputError, match="PORT /dev/nothing: cannot be opened at 460800 baud"):
         monitor.main(["/dev/nothing", "--once"])
 
 

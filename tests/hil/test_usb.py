@@ -17,7 +17,7 @@ def quietly(*_):
 
 
 def rig(**fields):
-    return rigs.parse({"board": "usb", "baud": 115200, **fields}, Path("r.toml"))
+    return rigs.parse({"board": "usb", "baud": 460800, **fields}, Path("r.toml"))
 
 
 @pytest.fixture(scope="module")
