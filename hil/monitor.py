@@ -195,7 +195,9 @@ def once(client: Client, port: str, within_s: float) -> int:
             view.take(message, time.monotonic())
         if time.monotonic() > ends:
             why = "; a rig build ticks only while a rig feeds it" if view.welcome["rig"] else ""
-            raise InputError(f"PORT {port}: the board said hello, but sent no full telemetry within {within_s:g} s{why}")
+            raise InputError(
+                f"PORT {port}: the board said hello, but sent no full telemetry within {within_s:g} s{why}"
+            )
     view.lost = client.lost
     print("\n".join(view.lines(view.heard_s)))
     return 0
