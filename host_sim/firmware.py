@@ -7,14 +7,14 @@ from pathlib import Path
 
 from relith.bms import Bms
 from relith.inventory import UNKNOWN
-from relith.profile import Profile, ProfileError
+from relith.profile import Profile
 from relith.protection import TABLE
 from relith.reasons import REASONS
 from relith.states import PULSE, REST, STATES
 
-from host_sim.errors import InputError
 from host_sim.loop import ClosedLoop, MemoryStore
 from host_sim.plant import Plant
+from host_sim.profiles import load, made, scaled
 from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.uses import Ratings, make
 
@@ -29,26 +29,14 @@ def load_profile(path: str | Path, policy: str | None = None, area_cm2: float | 
 
     Every figure in µA, µAh and nA grows with the area, every µΩ falls. Raises InputError: the profile's own sentence.
     """
-    try:
-        text = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); a profile is a JSON file") from None
-    try:
-        profile = Profile(text, str(path))
-        if policy is None and area_cm2 is None:
-            return profile
-        data = json.loads(text)
-        data["policy"] = policy or data["policy"]
-        if area_cm2 is not None:
-            scale = area_cm2 * 100.0 / profile.electrode_area_mm2
-            for name, value in data.items():
-                if name.endswith(("_ua", "_uah", "_na", "_mm2")):
-                    data[name] = max(1, round(value * scale))
-                elif name.endswith("_uohm"):
-                    data[name] = max(1, round(value / scale))
-        return Profile(json.dumps(data), str(path) if area_cm2 is None else f"{path} at {area_cm2:g} cm²")
-    except ProfileError as error:
-        raise InputError(str(error)) from None
+    profile = load(path)
+    if policy is None and area_cm2 is None:
+        return profile
+    data = json.loads(Path(path).read_bytes())
+    data["policy"] = policy or data["policy"]
+    if area_cm2 is not None:
+        scaled(data, area_cm2 * 100.0 / profile.electrode_area_mm2)
+    return made(json.dumps(data), str(path) if area_cm2 is None else f"{path} at {area_cm2:g} cm²")
 
 
 def ratings(profile: Profile, charge_a: float, discharge_a: float, hold_stop_a: float) -> Ratings:

@@ -1,0 +1,215 @@
+"""Recordings of one cell, in order of time, as one history on one clock; and whether it can be this profile's cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from relith.readings import COUNT_MAX
+
+from host_sim.errors import InputError
+from host_sim.formats.recording import Recording, growing
+
+MOVED_SHARE = 0.02  # a record that moves less than this share of nominal capacity tells nothing, or is in another unit
+SAME_CURRENT = 0.05  # a stretch of constant current: changes below this share
+STRETCH_SHARE = 0.03  # stretches that move this share of nominal are asked whether voltage and current agree
+WRONG_WAY_V = 0.2  # voltage that runs against the current by so much, over such a stretch
+FLIP_V = 0.05  # a current turned round must move the voltage; looked at where the profile expects so much
+STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
+MAH, S_PER_H = 1000.0, 3600.0
+
+
+@dataclass
+class History:
+    """Rows of all recordings together, n in all; `time_s` never falls. `place(k)` says file and line of row k."""
+
+    recordings: list[Recording]
+    time_s: np.ndarray
+    current_a: np.ndarray
+    voltage_v: np.ndarray  # (n, cells)
+    temperature_degc: np.ndarray  # (n, sensors)
+    net_ah: np.ndarray | None
+    coarse_ah: float
+    cycle: np.ndarray | None
+    truth: dict[str, np.ndarray]
+    first: np.ndarray  # first row of each recording
+    notes: list[str] = field(default_factory=list)
+
+    def place(self, k: int) -> str:
+        """`file: line 17` of row k."""
+        which = int(np.searchsorted(self.first, k, side="right")) - 1
+        return self.recordings[which].at(k - int(self.first[which]))
+
+
+def joined(recordings: list[Recording], temperature_degc: float | None) -> History:
+    """One history. By Unix time where every file has it, else in the order given, each going on or beginning anew.
+
+    `temperature_degc` is taken where a file has no temperature (None: 25). Raises InputError when files overlap or do
+    not fit together.
+    """
+    notes = [note for r in recordings for note in r.notes]
+    hashes: dict[str, Recording] = {}
+    for r in recordings:
+        if r.sha256 in hashes:
+            raise InputError(f"{r.path}: line 1: holds the same bytes as {hashes[r.sha256].path}; give each file once")
+        hashes[r.sha256] = r
+    dated = all(r.unix_s is not None for r in recordings)
+    if dated and len(recordings) > 1:
+        recordings = sorted(recordings, key=lambda r: _unix(r)[0])
+    times, end_s = [], None
+    for r in recordings:
+        time_s = r.time_s - r.time_s[0] if end_s is None else r.time_s
+        if end_s is not None:
+            before = recordings[len(times) - 1]
+            if dated:
+                begin_s = end_s + _unix(r)[0] - _unix(before)[1]
+                if begin_s < end_s:
+                    raise InputError(
+                        f"{r.at(0)}: begins {end_s - begin_s:g} s before {before.path} ends (Unix time); files of one "
+                        "history must not overlap"
+                    )
+                time_s = r.time_s - r.time_s[0] + begin_s
+            elif r.time_s[0] >= before.time_s[-1]:
+                time_s = r.time_s - r.time_s[0] + end_s + float(r.time_s[0] - before.time_s[-1])
+            else:
+                time_s = r.time_s - r.time_s[0] + end_s
+                notes.append(
+                    f"{r.path}: its time begins anew; the pause after {before.path} is not known, 0 s is taken"
+                )
+        times.append(time_s)
+        end_s = float(time_s[-1])
+    widths = {len(r.voltage_v) for r in recordings}
+    if len(widths) > 1:
+        raise InputError(f"{recordings[-1].path}: line 1: files differ in cells: {sorted(widths)} voltage columns")
+    return History(
+        recordings, np.concatenate(times), np.concatenate([r.current_a for r in recordings]),
+        np.concatenate([np.column_stack(r.voltage_v) for r in recordings]),
+        _temperatures(recordings, temperature_degc, notes), _counter(recordings),
+        max(r.coarse_ah for r in recordings), _cycles(recordings), _truth(recordings),
+        np.cumsum([0] + [len(t) for t in times[:-1]]), notes,
+    )  # fmt: skip
+
+
+def _unix(r: Recording) -> tuple[float, float]:
+    """Unix time of the first row and of the last."""
+    assert r.unix_s is not None
+    return float(r.unix_s[0]), float(r.unix_s[-1])
+
+
+def _temperatures(recordings: list[Recording], told: float | None, notes: list[str]) -> np.ndarray:
+    sensors = max(1, max(len(r.temperature_degc) for r in recordings))
+    parts = []
+    for r in recordings:
+        if r.temperature_degc:
+            columns = [r.temperature_degc[min(k, len(r.temperature_degc) - 1)] for k in range(sensors)]
+            parts.append(np.column_stack(columns))
+        else:
+            degc = 25.0 if told is None else told
+            parts.append(np.full((len(r.time_s), sensors), degc))
+            notes.append(f"{r.path}: has no temperature; {degc:g} degC is taken" + ("" if told else " (--temperature)"))
+    return np.concatenate(parts)
+
+
+def _counter(recordings: list[Recording]) -> np.ndarray | None:
+    """Charge in less charge out by the cyclers' counters, as one; None when a file has none."""
+    if any(r.counters_ah is None for r in recordings):
+        return None
+    charge, discharge = (growing(np.concatenate([r.counters_ah[k] for r in recordings])) for k in (0, 1))  # type: ignore
+    return charge - discharge - (charge[0] - discharge[0])
+
+
+def _cycles(recordings: list[Recording]) -> np.ndarray | None:
+    if any(r.cycle is None for r in recordings):
+        return None
+    return np.concatenate([r.cycle for r in recordings])  # type: ignore[arg-type, misc]
+
+
+def _truth(recordings: list[Recording]) -> dict[str, np.ndarray]:
+    names = set.intersection(*(set(r.truth) for r in recordings))
+    return {name: np.concatenate([r.truth[name] for r in recordings]) for name in sorted(names)}
+
+
+# -- can it be this profile's cell? ------------------------------------------------------------------------------------
+
+
+def check(history: History, profile) -> None:
+    """Refuse what no cell of this profile can have done: other unit, size or sign. Raises InputError."""
+    h, nominal_ah = history, profile.nominal_capacity_uah * 1e-6
+    size = np.abs(h.current_a)
+    limit_a = COUNT_MAX * profile.current_lsb_na * 1e-9
+    beyond = np.flatnonzero(size > limit_a)
+    fits = f"{profile.source} is for a cell of {nominal_ah * MAH:g} mAh"
+    if beyond.size:
+        k = int(beyond[0])
+        raise InputError(
+            f"{h.place(k)}: current is {h.current_a[k]:g} A, beyond ±{limit_a:.4g} A: {fits}; another unit "
+            "(--columns), or another cell (--capacity MAH, --profile)?"
+        )
+    passed_ah = np.diff(h.time_s, prepend=h.time_s[:1]) * 0.5 * (size + np.roll(size, 1)) / S_PER_H
+    moved_ah = float(passed_ah[1:].sum()) if len(passed_ah) > 1 else 0.0
+    if h.net_ah is not None:
+        moved_ah = max(moved_ah, float(np.abs(np.diff(h.net_ah)).sum()))
+    if moved_ah < MOVED_SHARE * nominal_ah:
+        raise InputError(
+            f"{h.place(len(size) - 1)}: {moved_ah * MAH:.4g} mAh have moved in all until here; {fits}: another unit "
+            "(--columns), another cell (--capacity MAH, --profile), or no cycling?"
+        )
+    _check_signs(h, profile, nominal_ah)
+
+
+def _check_signs(h: History, profile, nominal_ah: float) -> None:
+    """Current and voltage must go the same way: mixed or turned signs are found where they do not."""
+    current, time_s = h.current_a, h.time_s
+    volts = h.voltage_v.mean(axis=1)
+    idle_a = profile.one_c_ua * 1e-6 * profile.idle_permille * 1e-3
+    changed = np.abs(np.diff(current)) > SAME_CURRENT * np.abs(current[:-1]) + idle_a
+    starts = np.concatenate(([0], np.flatnonzero(changed) + 1))
+    ends = np.append(starts[1:], len(current)) - 1
+    moved = np.abs(current[starts]) * (time_s[ends] - time_s[starts]) / S_PER_H
+    asked = np.flatnonzero((moved > STRETCH_SHARE * nominal_ah) & (np.abs(current[starts]) > idle_a))
+    right, wrong = 0, None
+    for j in asked.tolist():
+        uphill = volts[starts[j] : ends[j] + 1] * np.sign(current[starts[j]])
+        right += bool(uphill[-1] - uphill[0] > WRONG_WAY_V or uphill.max() - uphill[0] > WRONG_WAY_V)
+        fallen = np.maximum.accumulate(uphill) - uphill
+        if wrong is None and fallen.max() > WRONG_WAY_V:
+            low = int(fallen.argmax())
+            top = int(uphill[: low + 1].argmax())
+            if (low - top) * moved[j] > STRETCH_SHARE * nominal_ah * max(len(uphill) - 1, 1):
+                wrong = int(starts[j]) + top, int(starts[j]) + low
+    if wrong is not None:
+        k, end = wrong
+        way = "charges" if current[k] > 0 else "discharges"
+        if right:
+            hint = "some signs are right and some are not; if the sign follows the step type, --columns sign=step-type"
+        else:
+            hint = "the sign is turned round; --columns sign=discharge-positive"
+        raise InputError(
+            f"{h.place(k)}: current is {current[k]:g} A, which {way}, but until line {_line(h, end)} the voltage goes "
+            f"from {volts[k]:.3f} to {volts[end]:.3f} V: {hint}"
+        )
+    turned = current[1:] * current[:-1] < 0.0
+    turned &= np.abs(current[1:] + current[:-1]) < 0.02 * np.abs(current[1:])
+    expected = 2.0 * np.abs(current[1:]) * profile.resistance_uohm * 1e-6
+    still = np.abs(np.diff(volts)) < STILL_SHARE * expected
+    flips = np.flatnonzero(turned & still & (expected > FLIP_V))
+    if flips.size:
+        k = int(flips[0]) + 1
+        raise InputError(
+            f"{h.place(k)}: current turns from {current[k - 1]:g} to {current[k]:g} A and the voltage stays at "
+            f"{volts[k]:.4f} V: mixed signs"
+        )
+    if h.net_ah is not None:
+        counted, summed = h.net_ah[ends] - h.net_ah[starts], current[starts] * (time_s[ends] - time_s[starts]) / S_PER_H
+        apart = asked[np.abs(counted - summed)[asked] > 0.5 * np.abs(summed)[asked]]
+        if apart.size:
+            j = int(apart[0])
+            raise InputError(
+                f"{h.place(int(starts[j]))}: until line {_line(h, int(ends[j]))} the current says "
+                f"{summed[j] * MAH:.4g} mAh and the charge columns {counted[j] * MAH:.4g} mAh: sign or unit of one"
+            )
+
+
+def _line(h: History, k: int) -> int:
+    which = int(np.searchsorted(h.first, k, side="right")) - 1
+    return int(h.recordings[which].lines[k - int(h.first[which])])

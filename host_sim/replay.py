@@ -1,0 +1,219 @@
+"""`relith-sim replay FILE…`: recorded cycler data through the firmware; where the lithium was, cycle by cycle.
+
+Reads BDF (CSV, Parquet), plain CSV, Neware .nda/.ndax, Biologic .mpr and Arbin .res. Leaves inventory.csv, report.html
+and run.json in one folder, which appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from host_sim import folder
+from host_sim.cli import Parser
+from host_sim.errors import InputError
+from host_sim.formats import columns, recording
+from host_sim.history import History, check, joined
+from host_sim.player import NAMES, Player
+from host_sim.profiles import changed, load
+from host_sim.version import ROOT, version
+
+PROFILE = ROOT / "firmware" / "profiles" / "liu21_nmc532.json"
+MARK = "run.json"
+GAP_S = 900.0
+
+
+def add_columns(p: argparse.ArgumentParser) -> None:
+    """The options about files that `replay` and `profile` share."""
+    p.add_argument("files", nargs="+", metavar="FILE", help="of one cell or string, in order of time")
+    p.add_argument(
+        "--columns", metavar="MAP", default=argparse.SUPPRESS,
+        help="a TOML file, or such as 'time=t [h], voltage=U [mV], current=I [mA], sign=step-type' (docs/replay.md)",
+    )  # fmt: skip
+
+
+def parser() -> Parser:
+    """The options of `relith-sim replay`."""
+    p = Parser(prog="relith-sim replay", description=__doc__.splitlines()[0])
+    add_columns(p)
+    p.add_argument(
+        "--profile", metavar="FILE", default=argparse.SUPPRESS, help=f"of this cell (JSON; default: {PROFILE.name})"
+    )
+    p.add_argument(
+        "--capacity", type=float, metavar="MAH", default=argparse.SUPPRESS,
+        help="nominal capacity of this cell in mAh; the profile is scaled to it (default: the profile's own)",
+    )  # fmt: skip
+    p.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=N", help="another figure for a field of the profile"
+    )
+    p.add_argument(
+        "--temperature", type=float, metavar="DEGC", default=argparse.SUPPRESS,
+        help="where the files have none (default: 25)",
+    )  # fmt: skip
+    p.add_argument("--gap", type=float, default=GAP_S, metavar="S", help="rows farther apart are a gap")
+    p.add_argument("--used", action="store_true", help="the cell was not new: nothing is known of its past")
+    p.add_argument("--out", default="build/replay", metavar="FOLDER", help="replaced as a whole at the end")
+    return p
+
+
+def main(argv: list[str]) -> int:
+    """Exit status: 0. Raises InputError before anything is written."""
+    a = parser().parse_args(argv)
+    told_degc = getattr(a, "temperature", None)
+    for name, value, low, high in (("temperature", told_degc, -45, 125), ("gap", a.gap, 1, 1e8)):
+        if value is not None and not low <= value <= high:
+            raise InputError(f"relith-sim replay: --{name} is {value:g}, allowed is {low:g} to {high:g}")
+    out = Path(a.out)
+    folder.refuse("relith-sim replay", out, MARK)
+    recordings = read_all(a)
+    history = joined(recordings, told_degc)
+    path = Path(getattr(a, "profile", PROFILE))
+    profile = load(path)
+    profile = changed(profile, path, capacity_mah=getattr(a, "capacity", None), settings=a.set,
+                      cells=history.voltage_v.shape[1])  # fmt: skip
+    notes = list(history.notes)
+    if not hasattr(a, "profile"):
+        notes.append(f"no --profile given: {path.name} is taken ({profile.name})")
+    if a.used:
+        notes.append("--used: nothing is known of the cell's past; the inventory is unknown until an anchor shows it")
+    else:
+        notes.append("the cell is taken as new when the first file begins, as the profile says (else: --used)")
+    check(history, profile)
+
+    player = Player(profile, history, a.gap, new=not a.used)
+    screen = Progress(len(history.time_s))
+    player.play(screen.show)
+    screen.end()
+    notes += told_afterwards(player, a.gap)
+    write(out, player, notes, facts(a, path, player))
+    for note in notes:
+        print(note)
+    print(f"report: {out / 'report.html'}")
+    print(line(player))
+    return 0
+
+
+def read_all(a: argparse.Namespace) -> list[recording.Recording]:
+    """Every file, checked. Raises InputError."""
+    told = columns.parse(getattr(a, "columns", None))
+    return [recording.read(name, told) for name in a.files]
+
+
+class Progress:
+    """One line, updated in place on a terminal; elsewhere a line at every tenth."""
+
+    def __init__(self, rows: int, stream=None):
+        self.stream = stream or sys.stderr
+        self.rows, self.tenth, self.live = rows, 0, self.stream.isatty()
+
+    def show(self, done: int, rows: int) -> None:
+        """`done` of `rows` rows are played."""
+        if self.live:
+            print(f"\rreplay {done:>9,} of {rows:,} rows", end="", file=self.stream, flush=True)
+        elif done * 10 // max(rows, 1) > self.tenth:
+            self.tenth = done * 10 // rows
+            print(f"replay {done:,} of {rows:,} rows", file=self.stream, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.live:
+            print(file=self.stream)
+
+
+def told_afterwards(player: Player, gap_s: float) -> list[str]:
+    """What the reader of the result must know of how it came about."""
+    notes, nominal = [], player.nominal_mah
+    if player.gaps:
+        notes.append(
+            f"{player.gaps} gaps, {player.gap_s / 3600.0:.3g} h in all (rows more than {gap_s:g} s apart): no charge "
+            f"is booked for them, {player.gap_mah:.4g} mAh may be missing"
+        )
+    if player.repeated:
+        notes.append(f"{player.repeated} rows repeat the one before; they carry no charge")
+    if not player.rows:
+        notes.append("no discharge of at least 0.5 % of nominal capacity has ended: no cycle to tell of")
+    elif max(row["discharge_mah"] for row in player.rows) < 0.2 * nominal:
+        notes.append(f"no discharge moves 20 % of {nominal:g} mAh; is this the cell's capacity (--capacity MAH)?")
+    for alarm in player.alarms.values():
+        notes.append(
+            f"the firmware would have raised {alarm.name!r} {alarm.times} times, first at {alarm.place} "
+            f"({alarm.time_h:.2f} h)"
+        )
+    return notes
+
+
+def line(player: Player) -> str:
+    """The last line on the screen: the inventory at the end of the last discharge, of the weakest cell."""
+    if not player.rows:
+        return "relith.replay: cycles=0"
+    cells = len(player.bms.estimates)
+    cycles = len(player.rows) // cells
+    last = player.rows[-cells:]
+    row = min(last, key=lambda r: (r["capacity_mah"] is not None, r["capacity_mah"] or 0.0))
+    text = f"relith.replay: cycles={cycles}" + (f" cell={row['cell']}" if cells > 1 else "") + f" {row['known']}"
+    if row["known"] != NAMES["known"][0]:
+        for store in ("active", "isolated", "sei"):
+            text += f" {store}={row[f'{store}_mah']:.4g}±{row[f'{store}_sigma_mah']:.2g}mAh"
+        text += f" soh={row['soh']:.3f} stage={row['stage']} cycles_left={row['cycles_left']}"
+    return text
+
+
+def facts(a: argparse.Namespace, path: Path, player: Player) -> dict:
+    """run.json: no time stamp and no path, so the same files and version give the same bytes."""
+    h, last = player.history, player.rows[-len(player.bms.estimates) :]
+    return {
+        "line": line(player),
+        "version": version(),
+        "files": [
+            {"name": r.path.name, "sha256": r.sha256, "rows": len(r.time_s), "temperature": bool(r.temperature_degc)}
+            for r in h.recordings
+        ],
+        "profile": {"name": path.name, "crc30": player.profile.crc30},
+        "parameters": {
+            "columns": getattr(a, "columns", None), "capacity_mah": getattr(a, "capacity", None), "set": a.set,
+            "temperature_degc": getattr(a, "temperature", None), "gap_s": a.gap, "used": a.used,
+        },
+        "results": {
+            "cycles": len(player.rows) // len(player.bms.estimates),
+            "hours": float(h.time_s[-1]) / 3600.0,
+            "charged_mah": player.charged_mah,
+            "discharged_mah": player.discharged_mah,
+            "gaps": player.gaps,
+            "gap_h": player.gap_s / 3600.0,
+            "gap_mah": player.gap_mah,
+            "repeated_rows": player.repeated,
+            "charge_from": "samples" if h.net_ah is None else "the cycler's counter",
+            "last": last,
+            "alarms": {alarm.name: [alarm.times, round(alarm.time_h, 4)] for alarm in player.alarms.values()},
+        },
+    }  # fmt: skip
+
+
+def write(out: Path, player: Player, notes: list[str], about: dict) -> None:
+    """inventory.csv, report.html with its numbers, run.json: all together."""
+    from host_sim.report import replay_page  # matplotlib takes a second: not for `--help` or a refusal
+
+    with folder.whole(out) as beside:
+        write_rows(beside / "inventory.csv", player.rows)
+        replay_page.write(beside, player, notes, about)
+        text = json.dumps(about | {"notes": notes}, indent=1, sort_keys=True, ensure_ascii=False)
+        (beside / MARK).write_text(text + "\n", encoding="utf-8")
+
+
+def write_rows(path: Path, rows: list[dict]) -> None:
+    """Rows of one set of names as CSV with seven significant digits; nothing stands for what is not known."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if rows:
+            writer.writerow(rows[0])
+        for row in rows:
+            writer.writerow(["" if v is None else f"{v:.7g}" if isinstance(v, float) else v for v in row.values()])
+
+
+def described(history: History) -> str:
+    """How much data it was, for the report."""
+    hours, rows, files = float(history.time_s[-1]) / 3600.0, len(history.time_s), len(history.recordings)
+    return f"{files} file{'s' * (files > 1)}, {rows:,} rows, {hours:,.1f} h"
