@@ -1,6 +1,7 @@
 """Bench section `board`: what the firmware costs a board, and that it is the same firmware there.
 
-Heap is measured as differences of `gc.mem_alloc()` between two commands on the virtual board, code included.
+Heap is measured as differences of `gc.mem_alloc()` between two commands on the virtual board, code included; with
+UF2=file (a MicroPython for the Raspberry Pi Pico) on an emulated Pico as well.
 """
 
 from __future__ import annotations
@@ -8,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from relith import states as tables
-
-from hil import flash, image
+from hil import flash, image, pulls
+from hil.emulated import emulated
 from hil.virtual import trace
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
-from hil.virtual.processor import Processor
+from hil.virtual.processor import PICO_HEAP_BYTES, Processor
 from hil.virtual.recorder import record
+from host_sim import tables
 
 PROFILE = image.PROFILES / "liu21_nmc532.json"
 TICKS = 200_000
@@ -49,6 +53,44 @@ def rest(ticks):
         r.now_ms = r.current_ms = r.cell_ms = r.temp_ms = (r.now_ms + 60000) & 0x3FFFFFFF
         r.cell_uv[0] = 3700000 + (r.now_ms // 60000 & 15)  # a voltage that never moves is a broken sensor
         bms.tick(r)
+"""
+
+# The same for the end of a half-cycle: what one of them leaves behind, and how long it takes.
+HALF_CYCLE = """
+import gc, time
+from relith.halfcycle import HalfCycle
+from relith.inventory import Inventory
+from relith.profile import load
+
+cell = Inventory(load("profile.json"), 0)
+h = HalfCycle()
+
+def half_cycle(number):
+    charging = number & 1
+    h.kind = 1 if charging else -1
+    h.index = number
+    h.charge_ppm = 950000
+    h.duration_s = 12000 if charging else 34000
+    h.rate_permille = h.early_rate_permille = 300 if charging else 100
+    h.temp_cdegc = 2500
+    h.end = 2 if charging else 1
+    h.end_uv = 4300000 if charging else 3000000
+    h.end_permille = 100
+    h.rest_before_s = h.rest_after_s = 7200
+    h.ocv_before_uv, h.ocv_after_uv = (3400000, 4280000) if charging else (4280000, 3400000)
+    h.resistance_uohm = 900000
+    before, began = gc.mem_alloc(), time.ticks_us()
+    cell.half_cycle(h)
+    print(gc.mem_alloc() - before, time.ticks_diff(time.ticks_us(), began))
+"""
+# The same on a port: all that main.py makes, and some turns of its loop.
+TURNS = """
+import gc, main
+made = main.build()
+for _ in range(20):
+    made[0].read(made[1].readings)
+    made[0].apply(made[1].tick(made[1].readings))
+    gc.collect()
 """
 
 
@@ -92,6 +134,43 @@ def growth_in_a_year() -> tuple[int, float]:
                 mp.exec("rest(1440)")
             took = time.perf_counter() - began
             return _heap(mp.exec) - first, 364 * 1440 / took
+
+
+def half_cycle() -> tuple[int, float]:
+    """(most bytes, median ms) that the estimator's update at the end of a half-cycle allocates and takes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        image.write(image.build("virtual", PROFILE), folder)
+        with Processor(folder) as mp:
+            mp.exec(image.at_prompt("import sys\nsys.path.insert(0, '/')\n" + HALF_CYCLE))
+            seen = [tuple(map(int, mp.exec(f"half_cycle({number})").split())) for number in range(1, 17)]
+    return max(one[0] for one in seen[2:]), statistics.median(one[1] for one in seen[2:]) / 1000
+
+
+def heap_on_port(port: str, profile: Path) -> int:
+    """As heap_after_start, on an empty board: bytes from its bare prompt to firmware that has been flashed and ticks."""
+    board = flash.Board(port)
+    board.clear()
+    before = _heap(board.run)
+    board.close()
+    flash.flash(port, profile, None, lambda text: None)
+    board = flash.Board(port)
+    board.clear()
+    board.run(image.at_prompt(TURNS))
+    return _heap(board.run) - before
+
+
+def pulled() -> tuple[int, int]:
+    """Of ten pulls of the plug while flashing: how many left neither old nor new firmware; with a switch on meanwhile."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        profiles = []
+        for which in ("old", "new"):
+            folder.joinpath(which).mkdir()
+            made = _profile(folder / which, name=which, sources={"padding": which * 8000})
+            profiles.append(made.rename(folder / f"{which}.json"))
+        seen = pulls.pull(folder / "flash", *profiles, points=10)
+    return sum(one.starts not in (one.old, one.new) for one in seen), sum(one.on for one in seen)
 
 
 def same_bits(ticks: int) -> dict[str, float]:
@@ -142,7 +221,10 @@ def rows() -> list[dict]:
     """Measure (see `make bench`)."""
     built = image.build("virtual", PROFILE)
     mpy = sum(len(data) for name, data in built.items() if name.endswith(".mpy"))
+    one_cell = heap_after_start(1)
+    garbage, update_ms = half_cycle()
     first, again = flash_times()
+    lost, on = pulled()
     bits = same_bits(TICKS)
     growth, rate = growth_in_a_year()
     speed = bits["micropython"]
@@ -150,12 +232,28 @@ def rows() -> list[dict]:
     def row(name, value, unit, target=None, **more):
         return {"name": name, "value": value, "unit": unit, "target": target, **more}
 
+    pico = []
+    if os.environ.get("UF2"):
+        with emulated(Path(os.environ["UF2"])) as port:
+            pico = [row("heap after start, 1 cell, emulated Pico", heap_on_port(port, PROFILE) / 1000, "kB", "<= 80")]
+    else:
+        print("board: no UF2=file was given, so nothing is measured on an emulated Pico", file=sys.stderr)
     return [
-        row("heap after start, 1 cell", heap_after_start(1) / 1000, "kB", "<= 80"),
+        row("heap after start, 1 cell", one_cell / 1000, "kB", "<= 80"),
+        *pico,
         row("heap after start, 16 cells", heap_after_start(16) / 1000, "kB", "<= 112"),
+        row(
+            "the same and the garbage of a half-cycle update, in a Pico's heap",
+            (one_cell + garbage) / 1000,
+            "kB",
+            f"<= {PICO_HEAP_BYTES / 1000:.4g}",
+        ),
+        row("half-cycle update on MicroPython for WebAssembly", update_ms, "ms"),
         row(".mpy files of one board", mpy / 1000, "kB", "<= 45"),
         row("make flash, empty board", first, "s", "< 30"),
         row("make flash, nothing changed", again, "s", "< 5"),
+        row("ten pulls while flashing: neither old nor new starts", lost, "boards", "== 0"),
+        row("ten pulls while flashing: a switch was on", on, "boards", "== 0"),
         row(f"output bytes that differ, {TICKS} ticks", bits["outputs"], "B", "== 0"),
         row(f"journal and telemetry bytes that differ, {TICKS} ticks", bits["events"], "B", "== 0"),
         row("states in those ticks", bits["states"], "1", f"== {len(tables.STATES)}"),

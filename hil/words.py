@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 
-from relith import protection, scheduler, states
 from relith import reasons as relith_reasons
+from relith import scheduler
+
+from host_sim import tables
 
 KNOWN = ("unknown", "inferred", "measured")  # inventory.UNKNOWN, INFERRED, MEASURED in order
-ROWS = tuple(row[0] for row in protection.TABLE)
+ROWS = tuple(row[0] for row in tables.TABLE)
 
 
 @cache
 def states_() -> tuple[str, ...]:
     """States of the firmware, in its own order, lower case."""
-    return tuple(name.lower() for name in states.STATES)
+    return tuple(name.lower() for name in tables.STATES)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Condition pairs (MC/DC), generated: from the state table, from the limits, and from every decision of the gate.
 
-State table: for every trigger and guard of every row two situations that differ in it alone, and in what fires.
+State table: for every trigger and guard of every transition two situations that differ in it alone, and in what fires.
 Gate: each decision of gate.py is taken apart into its conditions, which are recorded while it runs; a condition is
 shown when two records differ in it, and in the outcome, and in no other that was asked in both (masking MC/DC:
 Chilenski, DOT/FAA/AR-01/18, 2001).
@@ -14,17 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from relith.states import GUARDS, TABLE, TRIGGERS
+from relith.states import TABLE
+
+from host_sim.tables import GUARDS, TRIGGERS
 
 FACTS = TRIGGERS + GUARDS
 
 
 @dataclass(frozen=True)
 class Pair:
-    """In `state`, `facts` fire row `row` and lead to `target`; `without` the condition `name` that row does not."""
+    """In `state`, `facts` fire pair `place` and lead to `target`; `without` the condition `name` it does not."""
 
-    row: int
     state: int
+    place: int
     name: str
     facts: int
     without: int
@@ -32,12 +34,12 @@ class Pair:
 
 
 def state_pairs(table: tuple = TABLE) -> Iterator[Pair]:
-    """One pair for every trigger and every guard of every row."""
-    for k, (state, trigger, guards, target, _) in enumerate(table):
-        needed = trigger | guards
-        for bit, name in enumerate(FACTS):
-            if needed >> bit & 1:
-                yield Pair(k, state, name, needed, needed & ~(1 << bit), target)
+    """One for every trigger and every guard of every state."""
+    for state, row in enumerate(table):
+        for place, (needed, target) in enumerate(zip(row[::2], row[1::2], strict=True)):
+            for bit, name in enumerate(FACTS):
+                if needed >> bit & 1:
+                    yield Pair(state, place, name, needed, needed & ~(1 << bit), target)
 
 
 class _Apart(ast.NodeTransformer):

@@ -16,7 +16,6 @@ from relith.bms import Bms
 from relith.catalogue import TO_BOARD
 from relith.frames import close
 from relith.profile import Profile
-from relith.states import STATES
 
 from host_sim.cell import Cell, Control, load_parameters
 from host_sim.firmware import CUT_OFF_SHARE, ratings
@@ -24,6 +23,7 @@ from host_sim.loop import ClosedLoop, MemoryStore
 from host_sim.plant import Plant
 from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.series import Series
+from host_sim.tables import STATES
 from host_sim.uses import Actor, Lab, User
 
 CELLS = 2

@@ -19,12 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from relith.protection import TABLE
-from relith.states import STATES
-
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 from host_sim.fault_world import BOARD_WAIT_S, Bench, reboot, stages
+from host_sim.tables import STATES, TABLE
 
 TABLE_CSV = Path(__file__).with_name("faults_table.csv")
 COMPONENTS = (
@@ -138,7 +136,7 @@ def read_table(path: Path = TABLE_CSV) -> list[Case]:
         rows = () if line["row"] == "-" else tuple(line["row"].split("|"))
         for name in rows:
             if name not in ROWS and name != PULSE_OVER:
-                raise InputError(f"{path.name}: line {number}: row is {name!r}, which protection.TABLE does not have")
+                raise InputError(f"{path.name}: line {number}: row is {name!r}, which protection.txt does not have")
         for state in line["states"].split():
             ends = tuple(state if end == "=" else end for end in line["end_state"].split("|"))
             key = (line["component"], line["fault"], state)

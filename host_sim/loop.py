@@ -90,6 +90,10 @@ class ClosedLoop:
         control, own = plant.control(wish)
         longest_s = min(outputs.next_tick_ms * 1e-3, wish_s, plant.longest_s(time_s), self.longest_s)
 
+        bled_a = 0.0  # beside the terminals, from the cell that is looked at
+        if len(self.cells) > 1:
+            self.cell.bleed_a = plant.bleed_a([cell.voltage_v for cell in self.cells])
+            bled_a = self.cell.bleed_a[0]
         before = self._cathode_mah()
         outcome = self.cell.advance(control, max(longest_s, LEAST_S), self.ambient_degc)
         elapsed_s, event = outcome.elapsed_s, outcome.event
@@ -98,7 +102,7 @@ class ClosedLoop:
             control = REST
             elapsed_s = self.cell.advance(control, min(longest_s, STUCK_S), self.ambient_degc).elapsed_s
         passed_mah = before - self._cathode_mah()  # what left the cathode went through the terminals
-        charge_as = control.value * elapsed_s if control.kind == CURRENT else passed_mah * 3.6
+        charge_as = control.value * elapsed_s if control.kind == CURRENT else passed_mah * 3.6 + bled_a * elapsed_s
         self.time_s = time_s + elapsed_s
         plant.elapse(self.time_s)
         self._sense(elapsed_s, charge_as, control.value if control.kind == CURRENT else self.cell.current_a)

@@ -22,7 +22,7 @@ class Plant:
 
     `cut_off_s`: longest pulse of the one-shot, whatever width is asked; it is set to the width asked and a margin.
     `cut_off_a`: the comparator's trip current. Once it has acted it stays so until the firmware takes the pulse line
-    back.
+    back. `bleed_ohm`: what a bled cell stands across.
     """
 
     def __init__(self, current_lsb_a: float, cut_off_s: float, cut_off_a: float):
@@ -31,6 +31,8 @@ class Plant:
         self.charge_on = self.discharge_on = False
         self.pulse_a = 0.0  # what the sink draws now
         self.tripped = False
+        self.bleed_ohm = math.inf
+        self.bleed_mask = 0
         self.faults: dict[str, tuple[str, float]] = {}
         self._commanded_a = 0.0  # the pulse line, to see its rising edge
         self._ends_s = -math.inf  # when the one-shot ends the running pulse
@@ -50,6 +52,7 @@ class Plant:
         """Take over the firmware's outputs at `time_s`."""
         self.charge_on = self._switch("charge_switch", self.charge_on, bool(outputs.charge_enable))
         self.discharge_on = self._switch("discharge_switch", self.discharge_on, bool(outputs.discharge_enable))
+        self.bleed_mask = outputs.balance_mask
         commanded_a = outputs.pulse_count * self.current_lsb_a if outputs.pulse_ms > 0 else 0.0
         if (
             commanded_a and not self._commanded_a
@@ -67,6 +70,10 @@ class Plant:
     def longest_s(self, time_s: float) -> float:
         """Seconds until the one-shot may act; infinite when no pulse runs."""
         return self._ends_s - time_s if self.pulse_a and "cut_off" not in self.faults else math.inf
+
+    def bleed_a(self, voltages_v: list[float]) -> list[float]:
+        """What each cell loses through its bleed."""
+        return [volts / self.bleed_ohm if self.bleed_mask >> k & 1 else 0.0 for k, volts in enumerate(voltages_v)]
 
     def control(self, wish: Control) -> tuple[Control, bool]:
         """What flows, given the actor's wish -> (control, whether it is the actor's own)."""

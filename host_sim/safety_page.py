@@ -13,13 +13,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from relith.protection import TABLE
+from host_sim.tables import BLOCKS, LEVELS, TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 DOC = ROOT / "docs" / "safety.md"
 TESTS = ROOT / "tests"
-LEVELS = ("warning", "soft", "hard", "lockout")
-BLOCKS = ("", "charge", "discharge", "all")
 
 TEXT = """Precedence
 Hardware trip > hard limit > lockout > soft limit > scheduler > operator. One gate grants. An operator's stop or
@@ -87,9 +85,9 @@ RULES = [rule.strip().split("\n", 1) for rule in TEXT.split("\n\n")]  # (name, t
 
 HEAD = """# Safety
 
-Made by `python -m host_sim.safety_page` from the rules, the markers of the tests and `firmware/relith/protection.py`;
+Made by `python -m host_sim.safety_page` from the rules, the markers of the tests and `firmware/relith/protection.txt`;
 `make test` checks that it is up to date and that no rule is without a test. Four short files and one table hold all
-of it: `protection.py` (the table), `gate.py`, `states.py`, `journal.py`.
+of it: `protection.txt` (the table), `protection.py`, `gate.py`, `states.py`, `journal.py`.
 
 A controller that pulses a lithium-metal cell can hurt someone. These rules are not negotiable.
 """
@@ -151,11 +149,12 @@ def page(found: dict[int, list[str]]) -> str:
             by_file.setdefault(path, []).append(f"`{function}`")
         parts += [f"- [{path}](../{path}): {', '.join(names)}\n" for path, names in by_file.items()]
     parts.append(TABLE_HEAD)
-    for name, _, limit, delay, level, blocks, below, recover, response, kept in TABLE:
-        latched = level >= 2
+    for row in TABLE:
+        latched = row.level >= 2
         cells = (
-            f"`{name}`", limit if isinstance(limit, int) else f"`{limit}`", delay, LEVELS[level], BLOCKS[blocks],
-            "latched" if latched else below, "" if latched else recover, response, "yes" if kept else "",
+            f"`{row.id}`", row.limit if isinstance(row.limit, int) else f"`{row.limit}`", row.delay_ms,
+            LEVELS[row.level], BLOCKS[row.blocks] if row.blocks else "", "latched" if latched else row.below,
+            "" if latched else row.recover_ms, row.response_ms, "yes" if row.black_box else "",
         )  # fmt: skip
         parts.append(f"| {' | '.join(str(cell) for cell in cells)} |\n")
     return "".join(parts)

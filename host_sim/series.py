@@ -14,13 +14,15 @@ class Series:
     """A string of `Cell`s. `advance` takes string voltages and powers; `v_min` and `v_max` hold for every single cell.
 
     A string voltage is held by choosing the current anew in every step (two trials from the saved state, then a
-    straight line), so steps under voltage control are cut to `HOLD_S`.
+    straight line), so steps under voltage control are cut to `HOLD_S`. `bleed_a`: what each cell loses beside the
+    string's current, A.
     """
 
     HOLD_S = 60.0
 
     def __init__(self, cells):
         self.cells = list(cells)
+        self.bleed_a = [0.0] * len(self.cells)
         self.current_a = 0.0
 
     @property
@@ -52,12 +54,18 @@ class Series:
     def _advance_all(self, each: Control, duration_s: float, ambient_degc: float | None) -> Outcome:
         """All cells for the same time: the first event sets it, and every cell is taken there from the saved state."""
         saved = [cell.state() for cell in self.cells]
-        outcomes = [cell.advance(each, duration_s, ambient_degc) for cell in self.cells]
+        controls = [
+            Control.current(each.value - bleed_a, each.v_min, each.v_max) if bleed_a else each
+            for bleed_a in self.bleed_a
+        ]
+        outcomes = [
+            cell.advance(control, duration_s, ambient_degc) for cell, control in zip(self.cells, controls, strict=True)
+        ]
         first = min(outcomes, key=lambda outcome: outcome.elapsed_s)
         if max(outcome.elapsed_s for outcome in outcomes) - first.elapsed_s > SAME_S:
-            for cell, state in zip(self.cells, saved, strict=True):
+            for cell, state, control in zip(self.cells, saved, controls, strict=True):
                 cell.restore(state)
-                cell.advance(each, first.elapsed_s, ambient_degc)
+                cell.advance(control, first.elapsed_s, ambient_degc)
         self.current_a = each.value
         return Outcome(
             first.elapsed_s, next((o.event for o in outcomes if o.event and o.elapsed_s <= first.elapsed_s), None)
@@ -68,9 +76,9 @@ class Series:
         limit_a = control.i_max_a if math.isfinite(control.i_max_a) else abs(self.current_a) + 1.0
 
         def voltage_at(current_a: float) -> float:
-            for cell, state in zip(self.cells, saved, strict=True):
+            for cell, state, bleed_a in zip(self.cells, saved, self.bleed_a, strict=True):
                 cell.restore(state)
-                cell.advance(Control.current(current_a), duration_s, ambient_degc)
+                cell.advance(Control.current(current_a - bleed_a), duration_s, ambient_degc)
             return self.voltage_v
 
         low_a, high_a = 0.0, limit_a

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relith.gate import PERMITS
-from relith.states import EFFECTS, GUARDS, STATES, TABLE, TRIGGERS
+from relith.states import TABLE
+
+from host_sim.tables import GUARDS, MEANINGS, STATES, TRIGGERS
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "states.md"
-MEANING = Path(__file__).resolve().parents[1] / "firmware" / "relith" / "states.py"
 SAFE = ("BOOT", "FAULT", "LOCKOUT", "REST")  # nothing conducts in these
 
 
@@ -34,45 +35,55 @@ def _names(bits: int, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for k, name in enumerate(names) if bits >> k & 1)
 
 
-def rows() -> list[Row]:
+def _effects(before: str, after: str) -> tuple[str, ...]:
+    """What comes with leaving one state for another (`Bms._enter`)."""
+    ends = ("pulse_ends",) if before == "PULSE" else ()
+    begins = {"PULSE": "pulse_begins", "REST": "rest_begins", "FAULT": "latched", "LOCKOUT": "latched"}
+    return (*ends, begins[after]) if after in begins else ends
+
+
+def rows(table: tuple = TABLE) -> list[Row]:
     """`relith.states.TABLE` in names, in its order."""
     facts = TRIGGERS + GUARDS
-    return [
-        Row(STATES[state], _names(trigger, facts)[0], _names(guards, facts), STATES[target], _names(effects, EFFECTS))
-        for state, trigger, guards, target, effects in TABLE
-    ]
+    found = []
+    for before, row in zip(STATES, table, strict=True):
+        for bits, target in zip(row[::2], row[1::2], strict=True):
+            names, after = _names(bits, facts), STATES[target]
+            found.append(Row(before, names[0], names[1:], after, _effects(before, after)))
+    return found
 
 
 def problems(table: tuple = TABLE, permits: tuple = PERMITS) -> list[str]:
     """Everything wrong with a table, one sentence each; none when it is sound.
 
-    Checked: known states and bits, one trigger per row, order of rows, no row shadowed by an earlier one, every state
-    reachable and left again, faults and lockouts taken from every state, a pulse or rest only when granted, what begins
-    ends, and outputs off where they must be.
+    Checked: known states and bits, one trigger a pair, order of pairs, none shadowed by an earlier one, every state
+    reachable and left again, faults and lockouts taken from every state, a pulse or rest only when granted, and outputs
+    off where they must be.
     """
+    if len(table) != len(STATES):
+        return [f"{len(table)} rows for {len(STATES)} states"]
     triggers, facts = (1 << len(TRIGGERS)) - 1, (1 << len(TRIGGERS) + len(GUARDS)) - 1
     found = []
-    for k, (state, trigger, guards, target, effects) in enumerate(table):
-        where = f"row {k}"
-        if not (0 <= state < len(STATES) and 0 <= target < len(STATES)):
-            return [f"{where}: state {state} or {target} is none of {len(STATES)}"]
-        if trigger & (trigger - 1) or not 0 < trigger <= triggers:
-            found.append(f"{where}: trigger {trigger} is not one trigger")
-        if guards & ~(facts & ~triggers) or effects & ~((1 << len(EFFECTS)) - 1):
-            found.append(f"{where}: unknown guard or effect")
-        if state == target:
-            found.append(f"{where}: {STATES[state]} leads to itself")
-        if k and (state, trigger) < table[k - 1][:2]:
-            found.append(f"{where}: rows must stand in the order of STATES, then TRIGGERS")
-        for earlier in table[:k]:
-            if earlier[0] == state and not (earlier[1] | earlier[2]) & ~(trigger | guards):
-                found.append(f"{where}: never fires, an earlier row takes everything")
+    for state, row in enumerate(table):
+        pairs = list(zip(row[::2], row[1::2], strict=False))
+        for k, (bits, target) in enumerate(pairs):
+            where = f"{STATES[state]}, pair {k}"
+            trigger = bits & triggers
+            if len(row) % 2 or not 0 <= target < len(STATES):
+                return [f"{where}: state {target} is none of {len(STATES)}, or a pair is not whole"]
+            if trigger & (trigger - 1) or not trigger:
+                found.append(f"{where}: trigger {trigger} is not one trigger")
+            if bits & ~facts:
+                found.append(f"{where}: unknown guard")
+            if state == target:
+                found.append(f"{where}: leads to itself")
+            if k and trigger < pairs[k - 1][0] & triggers:
+                found.append(f"{where}: pairs must stand in the order of the triggers")
+            if any(not earlier & ~bits for earlier, _ in pairs[:k]):
+                found.append(f"{where}: never fires, an earlier pair takes everything")
     if found:
         return found
-    named = [
-        Row(STATES[s], _names(t, TRIGGERS + GUARDS)[0], _names(g, TRIGGERS + GUARDS), STATES[n], _names(e, EFFECTS))
-        for s, t, g, n, e in table
-    ]
+    named = rows(table)
     reached = {"BOOT"}
     while more := {row.target for row in named if row.state in reached} - reached:
         reached |= more
@@ -88,15 +99,9 @@ def problems(table: tuple = TABLE, permits: tuple = PERMITS) -> list[str]:
         if state in ("PULSE", "REST") and out.get("stop") != "IDLE":
             found.append(f"{state} does not answer a stop")
     for row in named:
-        for target, due, begins in (("PULSE", "pulse_due", "pulse_begins"), ("REST", "rest_due", "rest_begins")):
-            if (row.target == target) != (begins in row.effects):
-                found.append(f"{row.state} to {row.target}: {begins} belongs to {target} alone")
+        for target, due in (("PULSE", "pulse_due"), ("REST", "rest_due")):
             if row.target == target and (row.trigger != due or "granted" not in row.guards):
                 found.append(f"{row.state} to {target} without {due} and granted")
-        if (row.state == "PULSE") != ("pulse_ends" in row.effects):
-            found.append(f"{row.state} to {row.target}: pulse_ends belongs to PULSE alone")
-        if (row.target in ("FAULT", "LOCKOUT")) != ("latched" in row.effects):
-            found.append(f"{row.state} to {row.target}: latched belongs to FAULT and LOCKOUT")
         latched = row.state in ("FAULT", "LOCKOUT") and row.target != "LOCKOUT"
         if latched and (row.trigger != "cleared" or "sound" not in row.guards):
             found.append(f"{row.state} is left without a person's clear")
@@ -160,26 +165,16 @@ def mermaid() -> str:
     return "\n".join(lines)
 
 
-def _meanings() -> dict[str, str]:
-    """What the comments of states.py say of each trigger and guard."""
-    found = {}
-    for line in MEANING.read_text(encoding="utf-8").splitlines():
-        name, _, rest = line.partition(" = const(")
-        if name.startswith(("_ON_", "_IF_")):
-            found[name[4:].lower()] = rest.partition("# ")[2]
-    return found
-
-
 def page() -> str:
     """docs/states.md."""
-    meanings = _meanings()
     parts = [
         "# States",
         "",
         "Made from `firmware/relith/states.py` by `python -m host_sim.statechart`; `make test` checks that it is up to",
         "date. In a tick the first row of the present state whose trigger and guards hold fires, at most one. Leaving",
-        "any state makes safe: the gate starts every tick from all off. From every state a lockout leads to `LOCKOUT`,",
-        "and from every state but `LOCKOUT` a fault leads to `FAULT`; they are left out of the picture.",
+        "any state makes safe: the gate starts every tick from all off. The effects follow from the states left and",
+        "entered. From every state a lockout leads to `LOCKOUT`, and from every state but `LOCKOUT` a fault leads to",
+        "`FAULT`; they are left out of the picture.",
         "",
         "```mermaid",
         mermaid(),
@@ -192,7 +187,7 @@ def page() -> str:
         cells = ["may conduct" if permit & bit else "off" for bit in (1, 2, 4)]
         parts.append(f"| `{state}` | {' | '.join(cells)} |")
     parts += ["", "| trigger or guard | holds when |", "|---|---|"]
-    parts += [f"| `{name}` | {meanings[name] or 'as above, for a rest'} |" for name in TRIGGERS + GUARDS]
+    parts += [f"| `{name}` | {MEANINGS[name]} |" for name in TRIGGERS + GUARDS]
     parts += ["", "| state | trigger | guards | next state | effects |", "|---|---|---|---|---|"]
     for row in rows():
         parts.append(

@@ -12,7 +12,7 @@ class Profile:
     crc30 = 12345
     current_lsb_na = 1000
     nominal_capacity_uah = 2_000_000
-    ppm_count_ms, ppm_count_us, idle_count, one_c_count = 7200, 0, 10, 2000
+    ppm_count_ms, ppm_count_us, idle_count, one_c_count, cell_count = 7200, 0, 10, 2000, 1
 
 
 class Controller:

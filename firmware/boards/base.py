@@ -159,6 +159,7 @@ class Board:
     def attach(self, bms):
         """Tell the controller what it stands on."""
         bms.gate.cutoff_present = 1 if self.cutoff else 0
+        bms.gate.bleed_uv = self.front.BLEED_OHM * bms.profile.current_lsb_na // 1000
 
     def safe(self):
         """Every switch off. Needs nothing to work but the pins."""

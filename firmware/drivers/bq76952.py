@@ -42,6 +42,7 @@ class BQ76952:
     """
 
     NAME = "BQ76952"
+    BLEED_OHM = 65  # its own 25 ohm, and 20 ohm at each of a cell's two inputs
 
     def __init__(self, i2c, sleep_ms, cells, lowest_uv, highest_uv, address=0x08):
         if not 3 <= cells <= 16:

@@ -34,6 +34,8 @@ class SingleCell:
                 self.temp_ok = 1
         return 1
 
+    BLEED_OHM = 0
+
     def balance(self, mask, now_ms):
         """One cell needs no balancing."""
         return 1

@@ -20,7 +20,7 @@ from relith.log import REFUSAL, Log
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
-from relith.states import BOOT, FAULT, LATCHED, PULSE, PULSE_BEGINS, PULSE_ENDS, REST, REST_BEGINS, Machine, facts
+from relith.states import BOOT, FAULT, LOCKOUT, PULSE, REST, Machine, facts
 
 _SAVE_PPM = const(100000)  # charge moved between two journal records
 _WHY_GRANTED = const(0)
@@ -52,8 +52,7 @@ class Bms:
         self.black_box = BlackBox()
         self.h = HalfCycle()
         self.boots = 0
-        self.good = 0  # ticks in a row with every reading good
-        self.moved = 0  # 1: a row of the state table fired in this tick
+        self.moved = 0  # 1: a state was left for another in this tick
         self.cleared = 0  # 1 in the tick after a person cleared the latches
         self.news = False  # state, decision, reason or alarms are not what they were
         self.journal_bad = 0  # 1: interventions stay off
@@ -89,15 +88,15 @@ class Bms:
         self.wishes.apply(readings, self.clock.seconds)
         self.clock.tick(readings.now_ms)
         belief.update(readings)
-        self.good = self.good + 1 if belief.current_good and belief.voltage_good and belief.temp_good else 0
         self.ledger.count(readings, belief, machine.state == REST and self.gate.run_ms > 0)
+        self.ledger.bleed(readings.cell_uv, outputs.balance_mask, self.gate.bleed_uv, self.clock.elapsed_ms)
         tracker.update(readings, belief, self.clock.elapsed_ms)
         self.protection.measure(self)
         self.protection.update(self.clock.elapsed_ms)
         self.gate.watch(self)
         self.moved = machine.step(facts(self))
-        if machine.effects:
-            self._act(machine.effects)
+        if self.moved:
+            self._enter(machine.before, machine.state)
         self.cleared = 0
         if tracker.ended:
             self._schedule()
@@ -109,19 +108,22 @@ class Bms:
         self.news = self.log.watch(outputs, self.clock.seconds)
         self.link.send(self)
 
-    def _act(self, effects):
+    def _enter(self, before, state):
         """What a transition brings with it. The journal knows of a pulse before it flows."""
         gate = self.gate
-        if effects & PULSE_ENDS:
+        if before == PULSE:
             gate.end_pulse(self)
-        if effects & PULSE_BEGINS:
+        if state == PULSE:
             gate.begin_pulse(self)
-        if effects & REST_BEGINS:
+        elif state == REST:
             gate.begin_rest(self)
-        if effects & LATCHED and self.machine.before != BOOT and self.machine.before != FAULT:
-            self.black_box.note(self)  # what has just been read, with what was granted until now
-            self.black_box.keep()
-        if not self._save() and effects & PULSE_BEGINS:
+        elif state == FAULT or state == LOCKOUT:
+            if before != BOOT and before != FAULT:
+                self.black_box.note(self)  # what has just been read, with what was granted until now
+                self.black_box.keep()
+        elif before != PULSE:
+            return
+        if not self._save() and state == PULSE:
             gate.pulse_permille = 0  # no record, no pulse: nothing is turned on, and the next tick ends it
 
     def _schedule(self):
@@ -149,9 +151,11 @@ class Bms:
 
     def _journal(self):
         self._saved_ppm += abs(self.ledger.moved_ppm)
-        if self._saved_ppm >= _SAVE_PPM or self.clock.seconds - self._saved_s >= DAY_S:
-            self._save()
-        elif self.protection.latched != self._saved_latches:  # one more, in a state that is latched already
+        if (
+            self._saved_ppm >= _SAVE_PPM
+            or self.clock.seconds - self._saved_s >= DAY_S
+            or self.protection.latched != self._saved_latches  # one more, in a state that is latched already
+        ):
             self._save()
 
     def _save(self):
@@ -180,17 +184,9 @@ class Bms:
 
     # -- persons, over the link or at the board; each returns a line number of reasons.txt, 0 = done -----------
 
-    def command(self, code, a, b):
-        """A command of catalogue.COMMANDS, its frame, ranges and challenge already checked."""
-        return commands.run(self, code, a, b)
-
-    def profile_commit(self, data):
-        """Keep an uploaded profile for the next start, or refuse it whole."""
-        return commands.commit(self, data)
-
-    def record(self, area):
-        """Bytes of catalogue.AREAS to download, or None."""
-        return commands.record(self, area)
+    command = commands.run
+    profile_commit = commands.commit
+    record = commands.record
 
     def refused(self, message, refusal, reason):
         """The link refused a frame: that stands in the log."""

@@ -1,7 +1,7 @@
 """The gate: the only place that turns an output on. The scheduler asks, the world wishes; the rest stays off.
 
 Precedence: hardware trip > hard limit > lockout > soft limit > scheduler > operator; an operator's stop or refusal
-outranks the scheduler at once. Every refusal is a bit, in that order; the lowest one set is the reason that is told.
+outranks the scheduler at once. The first reason that speaks against something is the one that is told; 0: none does.
 """
 
 from relith import const
@@ -10,40 +10,40 @@ from relith.halfcycle import TURN_PPM
 from relith.inventory import UNKNOWN
 from relith.states import BOOT, PULSE, REST
 
-# What a state lets through, in the order of states.STATES: charge switch 1, discharge switch 2, pulse sink 4.
+# What a state lets through, in the order of states.TABLE: charge switch 1, discharge switch 2, pulse sink 4.
 #          BOOT IDLE CHARGE DISCHARGE PULSE REST SOFT_LIMIT FAULT LOCKOUT STORAGE
 PERMITS = (0, 3, 3, 3, 6, 0, 3, 0, 0, 3)
 
-# refusals, and what ends a pulse or rest: bit k is line k + 1 of reasons.txt
-_BIT_TRIPPED = const(1 << 0)
-_BIT_HARD = const(1 << 1)
-_BIT_LOCKED = const(1 << 2)
-_BIT_STALE = const(1 << 3)
-_BIT_JOURNAL = const(1 << 4)
-_BIT_CALIBRATION = const(1 << 5)
-_BIT_ALARM = const(1 << 6)
-_BIT_UNKNOWN = const(1 << 7)
-_BIT_UNARMED = const(1 << 8)
-_BIT_CUTOFF = const(1 << 9)
-_BIT_STOP = const(1 << 10)
-_BIT_CONSENT = const(1 << 11)
-_BIT_WINDOW = const(1 << 12)
-_BIT_NO_RESISTANCE = const(1 << 13)
-_BIT_PREDICTED = const(1 << 14)
-_BIT_TOO_STRONG = const(1 << 15)
-_BIT_PULSE_BUDGET = const(1 << 16)
-_BIT_DAY_BUDGET = const(1 << 17)
-_BIT_LIFE_BUDGET = const(1 << 18)
-_BIT_COOLDOWN = const(1 << 19)
-_BIT_NO_BENEFIT = const(1 << 20)
-_BIT_NO_CLOCK = const(1 << 21)
-_BIT_CALENDAR = const(1 << 22)
-_BIT_FLOOR = const(1 << 23)
-_BIT_VOLTAGE = const(1 << 24)
-_BIT_HEAT = const(1 << 25)
-_BIT_LATE = const(1 << 26)
-_BIT_CURRENT = const(1 << 27)
-_BIT_DELIVERED = const(1 << 28)
+# why not, and what ends a pulse or rest: lines of reasons.txt
+_WHY_TRIPPED = const(1)
+_WHY_HARD = const(2)
+_WHY_LOCKED = const(3)
+_WHY_STALE = const(4)
+_WHY_JOURNAL = const(5)
+_WHY_CALIBRATION = const(6)
+_WHY_ALARM = const(7)
+_WHY_UNKNOWN = const(8)
+_WHY_UNARMED = const(9)
+_WHY_CUTOFF = const(10)
+_WHY_STOP = const(11)
+_WHY_CONSENT = const(12)
+_WHY_WINDOW = const(13)
+_WHY_NO_RESISTANCE = const(14)
+_WHY_PREDICTED = const(15)
+_WHY_TOO_STRONG = const(16)
+_WHY_PULSE_BUDGET = const(17)
+_WHY_DAY_BUDGET = const(18)
+_WHY_LIFE_BUDGET = const(19)
+_WHY_COOLDOWN = const(20)
+_WHY_NO_BENEFIT = const(21)
+_WHY_NO_CLOCK = const(22)
+_WHY_CALENDAR = const(23)
+_WHY_FLOOR = const(24)
+_WHY_VOLTAGE = const(25)
+_WHY_HEAT = const(26)
+_WHY_LATE = const(27)
+_WHY_CURRENT = const(28)
+_WHY_DELIVERED = const(29)
 _WHY_RESTED = const(30)
 _WHY_PASSED = const(31)
 
@@ -55,21 +55,12 @@ _MARGIN_PERMILLE = const(1250)  # resistance is taken a quarter higher than meas
 _SAG_UV = const(30000)  # and so far above the cut-off a pulse must stay
 _HEAT_CDEGC = const(300)  # warming that ends a pulse
 _FLOOR_UV = const(50000)  # a rest starts so far above its floor
+_BALANCE_UV = const(200000)  # so near the end-of-charge voltage it shows which cell is fuller,
+_APART_UV = const(10000)  # and a cell so far above the lowest is
 _TRIALS = const(20)  # measurable pulses without benefit that end pulsing
 _SLOW_MS = const(60000)
 _WATCH_MS = const(10000)  # while an alarm stands
 _FAST_MS = const(100)
-
-
-def lowest(mask):
-    """The reason that the lowest bit of a refusal stands for; 0 for none."""
-    reason = 0
-    while mask:
-        reason += 1
-        if mask & 1:
-            return reason
-        mask >>= 1
-    return 0
 
 
 class Gate:
@@ -78,6 +69,7 @@ class Gate:
     def __init__(self, profile):
         self.profile = profile
         self.cutoff_present = 0  # the board says 1: it has an independent cut-off
+        self.bleed_uv = 0  # the board says: cell voltage per count of a bled cell's current; 0: it bleeds none
         self.stopped = 0  # 1: the operator said stop
         # kept in the journal; times are seconds of Clock
         self.armed_until_s = self.calibrated_until_s = 0
@@ -86,7 +78,9 @@ class Gate:
         self.pulses = self.rests = 0
         # what was asked, and what the state table is told of it
         self.asked = 0  # index into scheduler.DECISIONS, until its time has come or passed
-        self.pulse_due = self.rest_due = self.granted = self.pulse_over = self.rest_over = 0
+        self.due = 0  # `asked`, when its time has come
+        self.granted = 0
+        self.over = 0  # why the running pulse or rest is
         # what runs
         self.pulse_permille = self.pulse_ms = self.rest_s = 0
         self.run_ms = 0  # since it began
@@ -98,80 +92,83 @@ class Gate:
 
     # -- what speaks against it ----------------------------------------------------------------------------
 
+    def veto(self, bms):
+        """Against anything that conducts."""
+        protection = bms.protection
+        if bms.readings.hardware_trip:
+            return _WHY_TRIPPED
+        if protection.fault:
+            return _WHY_HARD
+        if protection.lockout:
+            return _WHY_LOCKED
+        if bms.readings.stop or self.stopped:
+            return _WHY_STOP
+        return 0
+
     def standing(self, bms):
         """Against any intervention, before it and while it runs."""
-        r, protection = bms.readings, bms.protection
-        now_s = bms.clock.seconds
-        mask = 0
-        if r.hardware_trip:
-            mask |= _BIT_TRIPPED
-        if protection.fault:
-            mask |= _BIT_HARD
-        if protection.lockout:
-            mask |= _BIT_LOCKED
-        if not self._fresh(r, bms.belief):
-            mask |= _BIT_STALE
+        r, now_s = bms.readings, bms.clock.seconds
+        reason = self.veto(bms)
+        if reason:
+            return reason
+        if not bms.belief.good:
+            return _WHY_STALE
+        if elapsed(r.now_ms, r.current_ms) > _FRESH_MS or elapsed(r.now_ms, r.cell_ms) > _FRESH_MS:
+            return _WHY_STALE
         if bms.journal_bad:
-            mask |= _BIT_JOURNAL
+            return _WHY_JOURNAL
         if now_s > self.calibrated_until_s:
-            mask |= _BIT_CALIBRATION
-        if protection.alarms or protection.quiet_s < _QUIET_S:
-            mask |= _BIT_ALARM
+            return _WHY_CALIBRATION
+        if bms.protection.quiet_s < _QUIET_S:
+            return _WHY_ALARM
         for estimate in bms.estimates:
             if estimate.known == UNKNOWN:
-                mask |= _BIT_UNKNOWN
+                return _WHY_UNKNOWN
         if now_s >= self.armed_until_s:
-            mask |= _BIT_UNARMED
-        if r.stop or self.stopped:
-            mask |= _BIT_STOP
+            return _WHY_UNARMED
         if not r.user_consent:
-            mask |= _BIT_CONSENT
-        return mask
-
-    def _fresh(self, r, b):
-        if not (b.current_good and b.voltage_good and b.temp_good):
-            return False
-        return elapsed(r.now_ms, r.current_ms) <= _FRESH_MS and elapsed(r.now_ms, r.cell_ms) <= _FRESH_MS
+            return _WHY_CONSENT
+        return 0
 
     def refuse_pulse(self, bms, permille, seconds):
         """Against this pulse, now."""
         p, b, now_s = self.profile, bms.belief, bms.clock.seconds
-        mask = self.standing(bms)
+        reason = self.standing(bms)
+        if reason:
+            return reason
         if not self.cutoff_present:
-            mask |= _BIT_CUTOFF
-        if b.min_cdegc < p.pulse_low_cdegc or b.max_cdegc > p.pulse_high_cdegc:
-            mask |= _BIT_WINDOW
+            return _WHY_CUTOFF
+        if b.min_cdegc < p.pulse_low_cdegc or b.max_cdegc + bms.protection.tighter_cdegc > p.pulse_high_cdegc:
+            return _WHY_WINDOW
         if not 0 < permille <= p.pulse_max_permille or not 0 < seconds <= p.pulse_max_s:
-            return mask | _BIT_TOO_STRONG
+            return _WHY_TOO_STRONG
         lowest_uv = self.lowest_uv(bms, permille)
         if lowest_uv == 0:
-            mask |= _BIT_NO_RESISTANCE
-        elif lowest_uv < p.min_uv + _SAG_UV:
-            mask |= _BIT_PREDICTED
+            return _WHY_NO_RESISTANCE
+        if lowest_uv < p.min_uv + _SAG_UV:
+            return _WHY_PREDICTED
         charge = self._charge_ppm(permille, seconds)
         if charge > p.pulse_budget_ppm:
-            mask |= _BIT_PULSE_BUDGET
+            return _WHY_PULSE_BUDGET
         if self._day_spent(now_s) + charge > p.day_budget_ppm:
-            mask |= _BIT_DAY_BUDGET
+            return _WHY_DAY_BUDGET
         if self.life_spent_ppm + charge > p.life_budget_ppm:
-            mask |= _BIT_LIFE_BUDGET
+            return _WHY_LIFE_BUDGET
         if self._cooling(now_s):
-            mask |= _BIT_COOLDOWN
-        if self._useless(bms):
-            mask |= _BIT_NO_BENEFIT
-        return mask
+            return _WHY_COOLDOWN
+        return _WHY_NO_BENEFIT if self._useless(bms) else 0
 
     def refuse_rest(self, bms, seconds):
         """Against a rest of `seconds` in the discharged state, or against going on with one for so long."""
         p, r = self.profile, bms.readings
-        mask = self.standing(bms)
+        reason = self.standing(bms)
+        if reason:
+            return reason
         if not r.clock_known:
-            mask |= _BIT_NO_CLOCK
+            return _WHY_NO_CLOCK
         if seconds > p.rest_max_s or r.user_free_s < seconds or 0 <= r.user_full_in_s < seconds + p.full_charge_s:
-            mask |= _BIT_CALENDAR
-        if bms.belief.min_uv < p.rest_floor_uv:
-            mask |= _BIT_FLOOR
-        return mask
+            return _WHY_CALENDAR
+        return _WHY_FLOOR if bms.belief.min_uv < p.rest_floor_uv else 0
 
     def lowest_uv(self, bms, permille):
         """The lowest cell voltage that a pulse will reach, from measured resistance; 0: not measured."""
@@ -222,14 +219,14 @@ class Gate:
 
     def watch(self, bms):
         """Is the running pulse or rest over? Is what was asked due, and granted?"""
-        self.pulse_due = self.rest_due = self.granted = self.pulse_over = self.rest_over = 0
+        self.due = self.granted = self.over = 0
         state = bms.machine.state
         if state == PULSE:
             self.run_ms += bms.clock.elapsed_ms
-            self.pulse_over = reason = lowest(self._end_pulse(bms))
+            self.over = reason = self._end_pulse(bms)
         elif state == REST:
             self.run_ms += bms.clock.elapsed_ms
-            self.rest_over = reason = self._end_rest(bms)
+            self.over = reason = _WHY_RESTED if self.run_ms >= self.rest_s * 1000 else self.refuse_rest(bms, 1)
         elif self.asked:
             reason = self._ask(bms)
         else:
@@ -239,45 +236,41 @@ class Gate:
 
     def _ask(self, bms):
         """A pulse begins the discharge after a charge, a rest follows a discharge; later is too late."""
+        s = bms.scheduler
         if bms.tracker.since_end_ppm >= TURN_PPM:
             self.asked = 0
             return _WHY_PASSED
-        s = bms.scheduler
         if self.asked == _ASKED_PULSE:
             if bms.belief.count > self.profile.taper_count:
                 return 0  # the charger has not let go yet
-            self.pulse_due = 1
-            mask = self.refuse_pulse(bms, s.pulse_permille, s.pulse_s)
+            reason = self.refuse_pulse(bms, s.pulse_permille, s.pulse_s)
         else:
-            self.rest_due = 1
-            mask = self.refuse_rest(bms, s.rest_s)
-            if bms.belief.min_uv < self.profile.rest_floor_uv + _FLOOR_UV:
-                mask |= _BIT_FLOOR
-        self.granted = 0 if mask else 1
-        return lowest(mask) if mask else s.reason
+            reason = self.refuse_rest(bms, s.rest_s)
+            if not reason and bms.belief.min_uv < self.profile.rest_floor_uv + _FLOOR_UV:
+                reason = _WHY_FLOOR
+        self.due = self.asked
+        if reason:
+            return reason
+        self.granted = 1
+        return s.reason
 
     def _end_pulse(self, bms):
         p, b = self.profile, bms.belief
         self._moved_ppm -= bms.ledger.moved_ppm
-        mask = self.standing(bms)
+        reason = self.standing(bms)
+        if reason:
+            return reason
         if b.min_uv < p.min_uv:
-            mask |= _BIT_VOLTAGE
+            return _WHY_VOLTAGE
         if b.max_cdegc > self._began_cdegc + _HEAT_CDEGC:
-            mask |= _BIT_HEAT
+            return _WHY_HEAT
         if bms.clock.elapsed_ms > bms.outputs.next_tick_ms + _LATE_MS:
-            mask |= _BIT_LATE
+            return _WHY_LATE
         if self._moved_ppm > p.pulse_budget_ppm:
-            mask |= _BIT_PULSE_BUDGET
+            return _WHY_PULSE_BUDGET
         if self.run_ms > 1000 and abs(bms.tracker.permille - self.pulse_permille) * 5 > self.pulse_permille:
-            mask |= _BIT_CURRENT
-        if self.run_ms >= self.pulse_ms:
-            mask |= _BIT_DELIVERED
-        return mask
-
-    def _end_rest(self, bms):
-        if self.run_ms >= self.rest_s * 1000:
-            return _WHY_RESTED
-        return lowest(self.refuse_rest(bms, 1))
+            return _WHY_CURRENT
+        return _WHY_DELIVERED if self.run_ms >= self.pulse_ms else 0
 
     # -- a granted pulse or rest ---------------------------------------------------------------------------
 
@@ -318,18 +311,14 @@ class Gate:
         o, p = bms.outputs, self.profile
         protection, tracker = bms.protection, bms.tracker
         was = o.charge_enable + o.discharge_enable
+        bled = o.balance_mask
         o.off()
         o.state = bms.machine.state
         o.alarms = protection.alarms
         permits = PERMITS[o.state]
-        if bms.readings.hardware_trip:
-            o.reason = lowest(_BIT_TRIPPED)
-        elif protection.fault:
-            o.reason = lowest(_BIT_HARD)
-        elif protection.lockout:
-            o.reason = lowest(_BIT_LOCKED)
-        elif bms.readings.stop or self.stopped:
-            o.reason = lowest(_BIT_STOP)
+        reason = self.veto(bms)
+        if reason:
+            o.reason = reason
         else:
             if permits & 1 and not protection.no_charge and not tracker.full:
                 o.charge_enable = 1
@@ -341,8 +330,17 @@ class Gate:
                     o.pulse_ms = self.pulse_ms - self.run_ms
                 else:
                     o.discharge_limit_count = p.discharge_max_count
+            if permits & 1 and self.bleed_uv and not o.alarms and not bled:  # a cell that bleeds shows less than it has
+                self._balance(o, bms.readings.cell_uv, bms.belief)
         switched = o.charge_enable + o.discharge_enable != was  # look again at once: did the switches follow?
         o.next_tick_ms = _FAST_MS if switched else self._wait(bms)
+
+    def _balance(self, o, cell_uv, b):
+        """Near full charge, with no current out, the cells above the lowest bleed; every other tick none does."""
+        if b.count >= 0 and b.min_uv > self.profile.max_uv - _BALANCE_UV:
+            for k in range(len(cell_uv)):
+                if cell_uv[k] > b.min_uv + _APART_UV:
+                    o.balance_mask |= 1 << k
 
     def _wait(self, bms):
         """Longest wait until the next tick, so that no limit can be passed unseen (docs/profile.md).

@@ -76,6 +76,7 @@ class _Stretch:
         self.temp = _Mean()
         self.uv = array("i", [0] * cells)  # last voltages under current
         self.before_uv = array("i", [0] * cells)
+        self.bled_ppm = array("i", [0] * cells)
         self.start(0)
 
     def start(self, kind):
@@ -86,7 +87,7 @@ class _Stretch:
         self.pulse_ppm = self.pulse_permille = self.pulse_s = 0
         self.before_s = 0
         for k in range(len(self.before_uv)):
-            self.before_uv[k] = 0
+            self.before_uv[k] = self.bled_ppm[k] = 0
         self.rate.clear()
         self.temp.clear()
 
@@ -109,6 +110,12 @@ class _Stretch:
         self.net_ppm -= other.net_ppm
         self.s += other.s
         self.gap_ppm += other.gap_ppm
+        self.bleed(other.bled_ppm)
+
+    def bleed(self, ppm):
+        """What each cell lost beside the string's current."""
+        for k in range(len(ppm)):
+            self.bled_ppm[k] += ppm[k]
 
 
 class Tracker:
@@ -181,8 +188,8 @@ class Tracker:
             elapsed_ms = 0
         if moved or elapsed_ms:
             stretch.move(moved * stretch.kind, self.permille, (belief.min_cdegc + belief.max_cdegc) >> 1, elapsed_ms)
-        if ledger.gap_ppm:
-            stretch.gap_ppm += ledger.gap_ppm
+        stretch.gap_ppm += ledger.gap_ppm
+        stretch.bleed(ledger.bled_ppm)
         self._ends(belief, kind if active else 0)
         if self._turning:
             back = self._back
@@ -209,7 +216,7 @@ class Tracker:
         p = self.profile
         s = self._done if complete else self._main
         h.kind = s.kind
-        h.charge_ppm = s.kind * self.ledger.corrected_ppm(s.kind * s.net_ppm, s.s)
+        h.charge_ppm = s.kind * (self.ledger.corrected_ppm(s.kind * s.net_ppm, s.s) - s.bled_ppm[cell])
         h.duration_s = s.s
         h.rate_permille = s.rate.take()
         h.early_rate_permille = s.early_permille or h.rate_permille

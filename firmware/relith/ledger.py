@@ -9,6 +9,8 @@ there may have been. Every intermediate stays below 2**30 for |current| <= 2**19
 longer ones go in pieces.
 """
 
+from array import array
+
 from relith import const
 from relith.clock import elapsed
 from relith.readings import LIMB
@@ -77,6 +79,8 @@ class Ledger:
         self.charged = Account(profile.ppm_count_ms, profile.ppm_count_us)
         self.discharged = Account(profile.ppm_count_ms, profile.ppm_count_us)
         self.gaps = Account(profile.ppm_count_ms, profile.ppm_count_us)  # charge that may have passed unseen
+        self.bled = [Account(profile.ppm_count_ms, profile.ppm_count_us) for k in range(profile.cell_count)]
+        self.bled_ppm = array("i", [0] * profile.cell_count)  # of this tick, what each cell lost through its bleed
         self.moved_ppm = self.gap_ppm = 0  # of this tick
         self.booked = BY_NOTHING
         self.restarts = 0  # accumulator restarts seen
@@ -158,6 +162,13 @@ class Ledger:
         if r.charge_ok or belief.current_new:
             self._begun = 1
             self._covered_ms = r.now_ms
+
+    def bleed(self, cell_uv, mask, uv_per_count, ms):
+        """Book what the cells in `mask` have lost through their bleed resistors since the tick before."""
+        for k in range(len(self.bled)):
+            self.bled_ppm[k] = 0
+            if mask >> k & 1:
+                self.bled_ppm[k] = self.bled[k].add(cell_uv[k] // uv_per_count, min(ms, _PIECE_MS), 0)
 
     # -- inside --------------------------------------------------------------------------------------------
 

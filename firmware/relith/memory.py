@@ -10,7 +10,7 @@ _NUMBERS = (
     "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
 _FIXED = 2
-_VERSION = 3
+_VERSION = 4
 
 
 def _places(bms):
@@ -22,6 +22,9 @@ def _places(bms):
         if type(owner) is int:
             places.append((bms, names[0]))
         for name in names[1:]:
+            places.append((owner, name))
+    for owner in bms.ledger.bled:
+        for name in names[1:]:  # as of an account
             places.append((owner, name))
     return places
 

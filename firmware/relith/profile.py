@@ -4,6 +4,7 @@ Every figure is a whole number with its unit in its name; schema.txt lists them 
 """
 
 import sys
+from binascii import crc32
 
 from relith import const
 
@@ -12,6 +13,15 @@ _FLAT_PPM = const(100000)  # content that one sigma of voltage may stand for
 
 class ProfileError(ValueError):
     """Message: one sentence naming file, field, value and allowed range."""
+
+
+def lines(name, crc):
+    """A text beside this module, comments left out. Raises ProfileError when it is not the one with this checksum."""
+    with open(__file__[: __file__.rindex("/") + 1] + name, "rb") as file:
+        text = file.read()
+    if crc32(text) != crc:
+        raise ProfileError(name + ": is damaged or of another version, must have the checksum %d" % crc)
+    return [line for line in text.decode().split("\n") if line and line[0] != "#"]
 
 
 class Profile:

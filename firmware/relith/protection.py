@@ -1,88 +1,58 @@
-"""Every limit that is watched, as one table, and the few lines that watch it. Checking safety begins here.
+"""Every limit that is watched: the rows of protection.txt, and the few lines that watch them. Safety begins there.
 
-Times are elapsed milliseconds, never ticks. Warning: no intervention is granted. Soft: the direction that it names
-is blocked until it recovers. Hard: all off, latched until a person clears it. Lockout: the same, and it survives a
-power loss.
+Quantities are measured in every tick; a row asks whether its quantity is above its limit, for how long in elapsed
+milliseconds, and says what that blocks. Temperature limits tighten with the isolated lithium, by a degree for each
+tenth of nominal capacity (assumed): an aged cell full of it fails harder (Deng et al. 2026).
 """
 
 from array import array
 
 from relith import const
+from relith.profile import lines
 
-# quantities, measured in every tick; every row asks whether its quantity is above its limit
-_TRIP = const(0)  # the independent cut-off has acted
-_HIGH_UV = const(1)  # highest cell
-_LOW_UV = const(2)  # lowest cell, negated
-_CHARGE_PERMILLE = const(3)  # charge rate
-_DISCHARGE_PERMILLE = const(4)  # discharge rate
-_PULSE_PERMILLE = const(5)  # discharge rate above what the running pulse asks for
-_HOT_CDEGC = const(6)  # hottest sensor
-_CHARGE_CDEGC = const(7)  # how far outside the window for charging
-_DISCHARGE_CDEGC = const(8)  # ... for discharging
-_PULSE_CDEGC = const(9)  # ... for a pulse
-_HEATING_CDEGC_MIN = const(10)  # rise of temperature per minute
-_STALE = const(11)  # 1: current, voltage or temperature is missing, old or out of range
-_LOST_MS = const(12)  # for how long
-_STUCK_PPM = const(13)  # charge that passed while no cell voltage moved by a digit
-_SWITCH = const(14)  # 1: a switch does not do what it is told, or current flows though both are open
-_OVERRUN = const(15)  # 1: the pulse sink does
-_SHORT = const(16)  # 1: a soft short is suspected
-_STILL = const(17)  # ticks in which the clock stood still or ran backwards
-_SUM_UV = const(18)  # sum of cells against the string's own reading
-_DISAGREE = const(19)  # 1: the charge accumulator is missing or does not go with the samples
-_LATE_MS = const(20)  # how late this tick is
-_WATCHDOG = const(21)  # 1: the watchdog has reset the board
-_JOURNAL = const(22)  # 1: the journal is not sound
-_CALIBRATION_S = const(23)  # how long past its date
-_JUMP_PERMILLE = const(24)  # resistance over the one measured before
+CRC = 0x833D67F9  # of protection.txt
+_ROWS = const(30)  # at most 30: alarms are bits of a small int
+
+# quantities, in the order of protection.txt
+_TRIP = const(0)
+_HIGH_UV = const(1)
+_LOW_UV = const(2)
+_CHARGE_PERMILLE = const(3)
+_DISCHARGE_PERMILLE = const(4)
+_PULSE_PERMILLE = const(5)
+_HOT_CDEGC = const(6)
+_CHARGE_CDEGC = const(7)
+_DISCHARGE_CDEGC = const(8)
+_PULSE_CDEGC = const(9)
+_HEATING_CDEGC_MIN = const(10)
+_STALE = const(11)
+_LOST_MS = const(12)
+_STUCK_PPM = const(13)
+_SWITCH = const(14)
+_OVERRUN = const(15)
+_SHORT = const(16)
+_STILL = const(17)
+_SUM_UV = const(18)
+_DISAGREE = const(19)
+_LATE_MS = const(20)
+_WATCHDOG = const(21)
+_JOURNAL = const(22)
+_CALIBRATION_S = const(23)
+_JUMP_PERMILLE = const(24)
 _QUANTITIES = const(25)
 
-_WARN = const(0)  # level
-_SOFT = const(1)
+_SOFT = const(1)  # level; 0: warning
 _HARD = const(2)
-_LOCK = const(3)
-_C = const(1)  # blocks: charge, discharge, all
-_D = const(2)
+_LOCKOUT = const(3)
+_CHARGE = const(1)  # blocks; 0: none
+_DISCHARGE = const(2)
 _ALL = const(3)
 
-# id, quantity, limit (a number, or a field of the profile, "-" negates), delay_ms, level, blocks,
-# recovers when below the limit by, for ms; response_ms; kept in the black box
-TABLE = (
-    ("hardware_trip", _TRIP, 0, 0, _HARD, _ALL, 0, 0, 150, True),
-    ("cell_high_hard", _HIGH_UV, "hard_max_uv", 200, _HARD, _ALL, 0, 0, 500, True),
-    ("cell_low_hard", _LOW_UV, "-hard_min_uv", 200, _HARD, _ALL, 0, 0, 500, True),
-    ("deep_discharge", _LOW_UV, "-lockout_uv", 1000, _LOCK, _ALL, 0, 0, 1500, True),
-    ("charge_hard", _CHARGE_PERMILLE, "charge_hard_permille", 100, _HARD, _ALL, 0, 0, 300, True),
-    ("discharge_hard", _DISCHARGE_PERMILLE, "discharge_hard_permille", 100, _HARD, _ALL, 0, 0, 300, True),
-    ("pulse_current", _PULSE_PERMILLE, 150, 100, _HARD, _ALL, 0, 0, 300, True),
-    ("hot_hard", _HOT_CDEGC, "hard_high_cdegc", 500, _HARD, _ALL, 0, 0, 1000, True),
-    ("heating", _HEATING_CDEGC_MIN, "heating_cdegc_per_min", 0, _HARD, _ALL, 0, 0, 12000, True),
-    ("sensor_lost", _LOST_MS, 60000, 0, _HARD, _ALL, 0, 0, 61000, True),
-    ("voltage_stuck", _STUCK_PPM, 30000, 0, _HARD, _ALL, 0, 0, 150, True),
-    ("switch_stuck", _SWITCH, 0, 500, _HARD, _ALL, 0, 0, 800, True),
-    ("pulse_overrun", _OVERRUN, 0, 200, _HARD, _ALL, 0, 0, 500, True),
-    ("soft_short", _SHORT, 0, 0, _HARD, _ALL, 0, 0, 150, True),
-    ("clock_still", _STILL, 20, 0, _HARD, _ALL, 0, 0, 3000, True),
-    ("cell_high", _HIGH_UV, "soft_max_uv", 1000, _SOFT, _C, 20000, 5000, 1500, False),
-    ("cell_low", _LOW_UV, "-soft_min_uv", 1000, _SOFT, _D, 100000, 5000, 1500, False),
-    ("charge_current", _CHARGE_PERMILLE, "charge_soft_permille", 2000, _SOFT, _C, 0, 10000, 2500, False),
-    ("discharge_current", _DISCHARGE_PERMILLE, "discharge_soft_permille", 2000, _SOFT, _D, 0, 10000, 2500, False),
-    ("charge_window", _CHARGE_CDEGC, 0, 2000, _SOFT, _C, 200, 10000, 2500, False),
-    ("discharge_window", _DISCHARGE_CDEGC, 0, 2000, _SOFT, _D, 200, 10000, 2500, False),
-    ("sensor_stale", _STALE, 0, 500, _SOFT, _ALL, 0, 5000, 800, False),
-    ("pack_sum", _SUM_UV, "pack_sum_uv", 2000, _SOFT, _ALL, 0, 10000, 2500, False),
-    ("pulse_window", _PULSE_CDEGC, 0, 0, _WARN, 0, 100, 60000, 150, False),
-    ("accumulator", _DISAGREE, 0, 5000, _WARN, 0, 0, 600000, 8000, False),
-    ("deadline", _LATE_MS, 1000, 0, _WARN, 0, 0, 60000, 150, False),
-    ("watchdog", _WATCHDOG, 0, 0, _WARN, 0, 0, 600000, 150, True),
-    ("calibration", _CALIBRATION_S, 0, 0, _WARN, 0, 0, 0, 150, False),
-    ("resistance_jump", _JUMP_PERMILLE, 2000, 0, _WARN, 0, 0, 600000, 150, False),
-    ("journal", _JOURNAL, 0, 0, _WARN, 0, 0, 0, 150, False),
-)
-_ROWS = len(TABLE)  # at most 30: alarms are bits of a small int
 _LONGEST_MS = const(1 << 29)
 _HOLD_UV = const(20000)  # this near the end-of-charge voltage a charger holds it
 _RATE_MS = const(10000)  # rise of temperature is measured over this
+_TIGHTER_PPM = const(1000)  # so much isolated lithium takes 0.01 degC off every upper limit of temperature,
+_TIGHTEST_CDEGC = const(1000)  # up to this
 
 
 class Protection:
@@ -97,30 +67,42 @@ class Protection:
         self.alarms = self.fault = self.lockout = 0  # active or latched: all, hard, lockout
         self.soft = self.no_charge = self.no_discharge = 0  # active: soft, blocking charge, blocking discharge
         self.quiet_s = 0  # since there was any alarm
+        self.tighter_cdegc = 0  # off every upper limit of temperature
         self._quiet_ms = 0
         self._values = array("i", [0] * _QUANTITIES)
         self._values[_LOW_UV] = -_LONGEST_MS  # no cell seen yet
-        self._source = bytes([row[1] for row in TABLE])
-        self._limit = array("i", [self._limit_of(row[2]) for row in TABLE])
+        self._rows = array("i")  # of each: quantity, limit, delay_ms, below, for_ms
         self._timer = array("i", [0] * _ROWS)  # ms above the limit, or inside again
         self._level = [0, 0, 0, 0]  # rows of each level
-        self._blocks = [0, 0, 0]  # rows that block charge (1), discharge (2)
-        for k in range(_ROWS):
-            self._level[TABLE[k][4]] |= 1 << k
-            for way in (_C, _D):
-                if TABLE[k][5] & way:
-                    self._blocks[way] |= 1 << k
-        self._lost_ms = self._rate_ms = self._still_ppm = self._then_cdegc = self._then_count = 0
+        self._blocks = [0, 0, 0, 0]  # rows that block charge (1), discharge (2), all (3)
+        self._rate_ms = self._still_ppm = self._then_cdegc = self._then_count = 0
         self._then_uv = array("i", [0] * profile.cell_count)
+        self._read(profile)
 
-    def _limit_of(self, limit):
-        if type(limit) is int:
-            return limit
-        return -getattr(self.profile, limit[1:]) if limit[0] == "-" else getattr(self.profile, limit)
+    def _read(self, profile):
+        """The rows, their limits taken from the profile."""
+        quantities = []
+        bit = 1
+        for line in lines("protection.txt", CRC):
+            row = line.split()
+            if row[0] == "quantity":
+                quantities.append(row[1])
+                continue
+            name = row[3].lstrip("-")
+            limit = int(name) if name.isdigit() else getattr(profile, name)
+            self._rows.extend(
+                array("i", [
+                    quantities.index(row[2]), -limit if row[3][0] == "-" else limit, int(row[4]), int(row[7]),
+                    int(row[8]),
+                ])
+            )  # fmt: skip
+            self._level["wshl".index(row[5][0])] |= bit
+            self._blocks["ncda".index(row[6][0])] |= bit
+            bit <<= 1
 
     def lock(self):
         """A lockout that could not be read is a lockout (safety rule 11)."""
-        self.latched |= self._level[_LOCK]
+        self.latched |= self._level[_LOCKOUT]
 
     def clear(self):
         """A person's deliberate act: forget the latches of rows that are no longer active. True when none is left."""
@@ -129,40 +111,37 @@ class Protection:
 
     def update(self, elapsed_ms):
         """Debounce every row, latch what must be."""
-        values, source = self._values, self._source
-        limit, timer = self._limit, self._timer
-        active = self.active
-        busy = active | self.pending
-        pending = recovering = 0
+        values, rows, timer = self._values, self._rows, self._timer
+        active, was_pending, was_recovering = self.active, self.pending, self.recovering
+        pending = recovering = at = 0
         for k in range(_ROWS):
-            value = values[source[k]]
-            if value > limit[k]:
-                bit = 1 << k
-                timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if self.pending & bit else 0
+            bit = 1 << k
+            above = values[rows[at]] - rows[at + 1]
+            if above > 0:
+                timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if was_pending & bit else 0
                 if active & bit == 0:
-                    if timer[k] >= TABLE[k][3]:
+                    if timer[k] >= rows[at + 2]:
                         active |= bit
                     else:
                         pending |= bit
-            elif busy & 1 << k:
-                bit = 1 << k
-                if active & bit and value <= limit[k] - TABLE[k][6]:
-                    timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if self.recovering & bit else 0
-                    if timer[k] >= TABLE[k][7]:
-                        active &= ~bit
-                    else:
-                        recovering |= bit
+            elif active & bit and above <= -rows[at + 3]:
+                timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if was_recovering & bit else 0
+                if timer[k] >= rows[at + 4]:
+                    active &= ~bit
+                else:
+                    recovering |= bit
+            at += 5
         self.active = active
         self.pending = pending
         self.recovering = recovering
         level, blocks = self._level, self._blocks
-        self.latched |= active & (level[_HARD] | level[_LOCK])
+        self.latched |= active & (level[_HARD] | level[_LOCKOUT])
         self.alarms = alarms = active | self.latched
         self.fault = alarms & level[_HARD]
-        self.lockout = alarms & level[_LOCK]
+        self.lockout = alarms & level[_LOCKOUT]
         self.soft = active & level[_SOFT]
-        self.no_charge = active & blocks[_C]
-        self.no_discharge = active & blocks[_D]
+        self.no_charge = active & (blocks[_CHARGE] | blocks[_ALL])
+        self.no_discharge = active & (blocks[_DISCHARGE] | blocks[_ALL])
         self._quiet_ms += elapsed_ms
         if alarms:
             self.quiet_s = self._quiet_ms = 0
@@ -187,23 +166,26 @@ class Protection:
             v[_PULSE_PERMILLE] = permille - bms.gate.pulse_permille if outputs.pulse_count else 0
         if belief.temp_good:
             hot, cold = belief.max_cdegc, belief.min_cdegc
+            tighter = 0
+            for e in bms.estimates:
+                tighter = max(tighter, e.isolated_ppm // _TIGHTER_PPM)
+            self.tighter_cdegc = tighter = min(tighter, _TIGHTEST_CDEGC)
+            self._rate_ms += elapsed_ms
+            if self._rate_ms >= _RATE_MS:
+                rise = hot - self._then_cdegc if self._then_cdegc else 0
+                v[_HEATING_CDEGC_MIN] = rise * 6000 // (self._rate_ms // 10)
+                self._then_cdegc = hot
+                self._rate_ms = 0
+            hot += tighter
             v[_HOT_CDEGC] = hot
             v[_CHARGE_CDEGC] = max(hot - p.charge_high_cdegc, p.charge_low_cdegc - cold)
             v[_DISCHARGE_CDEGC] = max(hot - p.discharge_high_cdegc, p.discharge_low_cdegc - cold)
             v[_PULSE_CDEGC] = max(hot - p.pulse_high_cdegc, p.pulse_low_cdegc - cold)
-            self._rate_ms += elapsed_ms
-            if self._rate_ms >= _RATE_MS:
-                v[_HEATING_CDEGC_MIN] = (
-                    (hot - self._then_cdegc) * 6000 // (self._rate_ms // 10) if self._then_cdegc else 0
-                )
-                self._then_cdegc = hot
-                self._rate_ms = 0
-        if belief.current_good and belief.voltage_good and belief.temp_good:
-            v[_STALE] = self._lost_ms = 0
+        if belief.good:
+            v[_STALE] = v[_LOST_MS] = 0
         else:
             v[_STALE] = 1
-            self._lost_ms = min(self._lost_ms + elapsed_ms, _LONGEST_MS)
-        v[_LOST_MS] = self._lost_ms
+            v[_LOST_MS] = min(v[_LOST_MS] + elapsed_ms, _LONGEST_MS)
         if belief.voltage_new:
             self._still_ppm += abs(bms.ledger.moved_ppm)
             # a charger that holds the voltage moves it no more, but its current falls

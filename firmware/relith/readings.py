@@ -68,10 +68,10 @@ class Outputs:
         self.charge_limit_count = 0  # magnitude of the charge current that charger and user may use
         self.discharge_limit_count = 0  # magnitude of the discharge current that load and user may use
         self.next_tick_ms = 100  # longest wait until the next tick that this state allows
-        self.state = 0  # index into states.STATES
+        self.state = 0  # place in states.TABLE
         self.decision = 0  # index into scheduler.DECISIONS: what the scheduler asked for last
         self.reason = 0  # index into reasons.REASONS: why, in plain words
-        self.alarms = 0  # bit k: diagnostic row k of protection.TABLE active or latched
+        self.alarms = 0  # bit k: diagnostic row k of protection.txt active or latched
         self.journal_due = 0  # 1: the journal was written in this tick
 
     def off(self):
@@ -84,12 +84,13 @@ class Outputs:
 class Belief:
     """Which readings of this tick to believe, and their extremes over the string. A value not believed is not used.
 
-    `*_good`: answered, fresh and in range. `*_new`: a sample not seen before (a repeated one carries no charge).
+    `*_good`: answered, fresh and in range; `good`: ticks in a row in which all three were, up to 255. `*_new`: a sample
+    not seen before (a repeated one carries no charge).
     The extremes keep their last believed value while `*_good` is 0.
     """
 
     def __init__(self):
-        self.current_good = self.voltage_good = self.temp_good = 0
+        self.good = self.current_good = self.voltage_good = self.temp_good = 0
         self.current_new = self.voltage_new = 0
         self.count = 0
         self.min_uv = self.max_uv = self.sum_uv = 0
@@ -144,3 +145,4 @@ class Belief:
                 self.min_cdegc = low
                 self.max_cdegc = high
         self.temp_good = good
+        self.good = min(self.good + 1, 255) if good and self.current_good and self.voltage_good else 0

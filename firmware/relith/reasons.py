@@ -1,9 +1,8 @@
 """Why, in plain words. `Outputs.reason` is the number of a line of reasons.txt, from 0; a line is a name and the
 words.
 
-The firmware knows the numbers only, as `_WHY_NAME = const(number)` where they are used (a test compares), and the
-gate's refusals as bits: `_BIT_NAME = const(1 << number - 1)`. The words are for people and cost the board no
-memory: `from relith.reasons import REASONS` reads the file.
+The firmware knows the numbers only, as `_WHY_NAME = const(number)` where they are used (a test compares). The words are
+for people and cost the board no memory: `from relith.reasons import REASONS` reads the file.
 """
 
 

@@ -4,7 +4,7 @@ import json
 from binascii import crc32
 
 from relith import const
-from relith.profile import ProfileError
+from relith.profile import ProfileError, lines
 from relith.scheduler import POLICIES
 
 CRC = 0x2E5DE8B6  # of schema.txt: its ranges are the compiled limits, which a profile may tighten but never loosen
@@ -15,12 +15,8 @@ _LONGEST = const(64)  # of a table
 
 
 def rows():
-    """schema.txt split at lines and spaces, comments left out. Raises ProfileError when it is not the known one."""
-    with open(__file__[: __file__.rindex("/") + 1] + "schema.txt", "rb") as file:
-        text = file.read()
-    if crc32(text) != CRC:
-        raise ProfileError("schema.txt: is damaged or of another version, must have the checksum %d" % CRC)
-    return [line.split() for line in text.decode().split("\n") if line and line[0] != "#"]
+    """schema.txt split at lines and spaces. Raises ProfileError when it is not the known one."""
+    return [line.split() for line in lines("schema.txt", CRC)]
 
 
 def fill(profile, text, source):

@@ -1,9 +1,10 @@
 """The words of `relith.status()`. Loaded when somebody asks, so that a running board does not carry them."""
 
-from relith.protection import TABLE
+from relith.profile import lines
+from relith.protection import CRC
 from relith.reasons import REASONS
-from relith.states import STATES
 
+STATES = ("BOOT", "IDLE", "CHARGE", "DISCHARGE", "PULSE", "REST", "SOFT_LIMIT", "FAULT", "LOCKOUT", "STORAGE")
 _KNOWN = ("unknown", "inferred", "measured")
 
 
@@ -14,7 +15,8 @@ def tell(bms):
         return
     r, out, p = bms.readings, bms.outputs, bms.profile
     print("%s: %s, %s" % (p.name, STATES[out.state], REASONS[out.reason]))
-    print("alarms: " + (", ".join([TABLE[k][0] for k in range(len(TABLE)) if out.alarms >> k & 1]) or "none"))
+    rows = [line.split()[1] for line in lines("protection.txt", CRC) if line[:4] == "row "]
+    print("alarms: " + (", ".join([rows[k] for k in range(len(rows)) if out.alarms >> k & 1]) or "none"))
     print(
         "switches: charge %s, discharge %s, pulse %s"
         % tuple([_on(x) for x in (out.charge_enable, out.discharge_enable, out.pulse_count)])

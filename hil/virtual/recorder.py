@@ -8,12 +8,12 @@ import random
 from array import array
 from pathlib import Path
 
-from relith import states as tables
 from relith.profile import load
 
 from hil import codec
 from hil.virtual import player
 from hil.virtual.trace import RESULTS, SCALARS, Trace
+from host_sim import tables
 
 WRAP_MS = 1 << 30
 FAULTS = 11  # kinds of trouble that Recorder.fault knows

@@ -8,12 +8,12 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relith import states as tables
 from relith.readings import Outputs, Readings
 
 from hil import image
 from hil.virtual import player
 from hil.virtual.processor import Processor
+from host_sim import tables
 
 PLAYER = Path(player.__file__)
 SCALARS = sorted(name for name, value in vars(Readings()).items() if isinstance(value, int))

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 from relith.bms import Bms
 from relith.profile import Profile
-from relith.protection import TABLE
 from relith.readings import LIMB, TICKS_PERIOD_MS, Belief, Readings
 from relith.reasons import REASONS
-from relith.states import STATES
+
+from host_sim.tables import STATES, TABLE
 
 PROFILE = Path(__file__).parents[2] / "firmware" / "profiles" / "liu21_nmc532.json"
 
@@ -26,7 +26,11 @@ def profile(**changes):
 def units(ppm_count_ms=430200, ppm_count_us=0, idle_count=400, one_c_count=133500):
     """What the ledger needs of a profile."""
     return SimpleNamespace(
-        ppm_count_ms=ppm_count_ms, ppm_count_us=ppm_count_us, idle_count=idle_count, one_c_count=one_c_count
+        ppm_count_ms=ppm_count_ms,
+        ppm_count_us=ppm_count_us,
+        idle_count=idle_count,
+        one_c_count=one_c_count,
+        cell_count=1,
     )
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from relith.bms import Bms
 from relith.inventory import UNKNOWN
 from relith.reasons import REASONS
-from relith.states import STATES
 
+from host_sim.tables import STATES
 from tests.firmware.rigging import Store, World, profile
 
 DAY_S = 86_400

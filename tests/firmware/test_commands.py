@@ -6,13 +6,14 @@ import zlib
 from pathlib import Path
 
 import pytest
-from relith import commands, states
+from relith import commands
 from relith.bms import Bms
 from relith.profile import Profile
 from relith.readings import Readings
 
 from hil.catalogue import AREAS, COMMANDS
 from hil.codec import MOST, Client, Refused
+from host_sim import tables
 from host_sim.loop import MemoryStore
 
 TEXT = (Path(__file__).parents[2] / "firmware/profiles/liu21_nmc532.json").read_bytes()
@@ -110,17 +111,17 @@ def test_a_latch_is_cleared_when_its_fault_is_gone(board):
     board.readings.cell_uv[0] = board.readings.pack_uv = board.bms.profile.hard_max_uv + 50_000
     for _ in range(20):
         board.tick()
-    assert states.STATES[board.bms.machine.state] == "FAULT"
+    assert tables.STATES[board.bms.machine.state] == "FAULT"
     with pytest.raises(Refused, match="the fault is still there"):
         board.client.command("clear_latch")
     board.readings.cell_uv[0] = board.readings.pack_uv = 3_800_000
     for _ in range(20):
         board.tick()
-    assert states.STATES[board.bms.machine.state] == "FAULT"
+    assert tables.STATES[board.bms.machine.state] == "FAULT"
     board.client.command("clear_latch")
     for _ in range(5):
         board.tick()
-    assert states.STATES[board.bms.machine.state] != "FAULT"
+    assert tables.STATES[board.bms.machine.state] != "FAULT"
 
 
 @pytest.mark.parametrize("given", [0, 1])
@@ -182,7 +183,7 @@ def test_storage_on_request(board):
     board.client.command("storage", 1)
     for _ in range(5):
         board.tick()
-    assert states.STATES[board.bms.machine.state] == "STORAGE"
+    assert tables.STATES[board.bms.machine.state] == "STORAGE"
 
 
 def test_reboot_is_asked_of_the_board(board):

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from relith.gate import lowest
 from relith.reasons import REASONS
 
 RELITH = Path(__file__).parents[2] / "firmware" / "relith"
@@ -24,14 +23,9 @@ def numbers(path, prefix):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_numbers_are_lines(path):
     whys = numbers(path, "_WHY_")
-    bits = {name: lowest(bit) for name, bit in numbers(path, "_BIT_").items() if path.stem == "gate"}
-    assert whys or bits
-    for name, number in {**whys, **bits}.items():
+    assert whys
+    for name, number in whys.items():
         assert NAMES[number] == name
-
-
-def test_gate_refuses_with_small_ints():
-    assert max(numbers(RELITH / "gate.py", "_BIT_").values()) < 1 << 30
 
 
 def test_words():

@@ -6,13 +6,12 @@ import threading
 import tty
 
 import pytest
-from relith.protection import TABLE
 from relith.reasons import REASONS
-from relith.states import STATES
 
 from hil import monitor
 from hil.codec import Client
 from host_sim.errors import InputError
+from host_sim.tables import STATES, TABLE
 from tests.link_stub import Board, Controller, HostPort
 
 FAULT, IDLE = STATES.index("FAULT"), STATES.index("IDLE")

@@ -1,9 +1,9 @@
 """The scenarios themselves: what they cover, and the quick ones on the virtual rig (all of them: `make hil`)."""
 
 import pytest
-from relith import protection
 
 from hil import rigs, runner, scenario
+from host_sim import tables
 
 ALL = [scenario.load(path) for path in scenario.every()]
 QUICK = [one for one in ALL if one.quick]
@@ -26,7 +26,7 @@ def test_there_are_at_least_forty():
 
 
 @pytest.mark.safety(13)
-@pytest.mark.parametrize("row", protection.TABLE, ids=lambda row: row[0])
+@pytest.mark.parametrize("row", tables.TABLE, ids=lambda row: row[0])
 def test_every_diagnostic_row_is_shown_within_its_response_time(row):
     """A scenario that says so expects the row's alarm, within its response time from the cause and one tick."""
     name, response_s = row[0], row[8] * 1e-3

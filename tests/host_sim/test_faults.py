@@ -7,12 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from relith import protection
-from relith.states import STATES
 
-from host_sim import fault_world, faults
+from host_sim import fault_world, faults, tables
 from host_sim.errors import InputError
 from host_sim.fault_world import FaultyPlant, FaultyStore, FaultyStream
+from host_sim.tables import STATES
 
 CASES = faults.read_table()
 
@@ -26,7 +25,7 @@ def benches():
 def test_the_table_demands_something_of_every_component_verb_and_state():
     assert len(CASES) == len(faults.COMPONENTS) * len(faults.VERBS) * len(STATES) == 770
     answering = {name for case in CASES for name in case.rows}
-    never = {row[0] for row in protection.TABLE} - answering
+    never = {row[0] for row in tables.TABLE} - answering
     # what no broken part brings about here, but the cell, the weather or a person (voltage_stuck: on a board that does
     # not read its string): rig scenarios row_*.toml show these
     assert never <= {
@@ -40,7 +39,7 @@ def test_the_table_demands_something_of_every_component_verb_and_state():
     [
         (lambda rows: rows.pop(), "cases are missing"),
         (lambda rows: rows.append(rows[0]), "there twice"),
-        (lambda rows: rows[0].update(row="fever"), "which protection.TABLE does not have"),
+        (lambda rows: rows[0].update(row="fever"), "which tables.TABLE does not have"),
         (lambda rows: rows[0].update(end_state="PANIC"), "unknown"),
     ],
 )
@@ -101,7 +100,9 @@ def test_a_cell_beyond_its_limits_is_seen(benches):
 
 
 def outputs(charge=0, pulse=0):
-    return SimpleNamespace(charge_enable=charge, discharge_enable=0, pulse_count=pulse, pulse_ms=1000 * bool(pulse))
+    return SimpleNamespace(
+        charge_enable=charge, discharge_enable=0, pulse_count=pulse, pulse_ms=1000 * bool(pulse), balance_mask=0
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relith.bms import Bms
+from relith.profile import Profile
 
 from host_sim.cell import Cell, Control, load_parameters
-from host_sim.firmware import FirmwareRun
+from host_sim.firmware import FirmwareRun, ratings
 from host_sim.life import Setup
-from host_sim.sensors import SensorSpec
+from host_sim.loop import ClosedLoop, MemoryStore
+from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.series import Series
-from host_sim.uses import Actor, User
+from host_sim.uses import Actor, Lab, User
 from host_sim.version import ROOT
 
 SETUP = Setup(profile=str(ROOT / "firmware" / "profiles" / "liu21_nmc532.json"))
@@ -160,3 +163,31 @@ def test_a_string_of_two_lives_in_the_loop(tmp_path):
     assert run.loop.outputs.alarms == 0 and len(run.bms.estimates) == 2
     assert 4.1 < highest < 4.28 and lowest > 2.5
     assert string.cells[0].cathode_mah_cm2 != string.cells[1].cathode_mah_cm2
+
+
+def test_a_string_is_balanced_and_the_ledger_knows():
+    """One cell 5 % fuller than the other: bled near full charge until they are alike, to the charge the plant took."""
+    data = json.loads(Path(SETUP.profile).read_text())
+    profile = Profile(json.dumps(data | {"cell_count": 2, "policy": "none"}), "two cells")
+    p = load_parameters()
+    string = Series([Cell(p, SETUP.area_cm2) for _ in range(2)])
+    string.cells[1].advance(Control.current(0.0268), 0.05 * 36_000.0)
+
+    def apart():
+        return abs(string.cells[1].cathode_mah_cm2 - string.cells[0].cathode_mah_cm2)
+
+    before = apart()
+    bms = Bms(profile, MemoryStore())
+    bms.commission()
+    sensors = SensorModel(profile.current_lsb_na, 2, seed=1)
+    loop = ClosedLoop(string, bms, sensors, Lab(ratings(profile, 0.08, 0.134, 0.0134)))
+    loop.plant.bleed_ohm = 100.0
+    bms.gate.bleed_uv = 100 * profile.current_lsb_na // 1000
+    taken_as = 0.0
+    while not bms.tracker.full:
+        loop.step()
+        taken_as += string.bleed_a[1] * loop.last.elapsed_s
+    assert bms.outputs.alarms == 0 and string.bleed_a[0] == 0.0 == bms.ledger.bled[0].ppm
+    booked_as = bms.ledger.bled[1].ppm * 1e-6 * profile.nominal_capacity_uah * 3.6e-3
+    assert booked_as == pytest.approx(taken_as, rel=0.01) and taken_as > 10.0
+    assert apart() < 0.2 * before

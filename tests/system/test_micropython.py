@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from relith import states as tables
 
 from hil import image
 from hil.shorten import shorten
@@ -16,6 +15,7 @@ from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
 from hil.virtual.processor import MicroPythonError, Processor
 from hil.virtual.recorder import record
+from host_sim import tables
 
 TICKS = 2000
 
