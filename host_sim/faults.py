@@ -31,8 +31,7 @@ COMPONENTS = (
 )  # fmt: skip
 VERBS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
 COLUMNS = ("component", "fault", "state", "row", "detected_ms", "limit_ms", "end_state", "ok")
-ROWS = {row[0]: k for k, row in enumerate(TABLE)}
-LEVEL, BLOCKS, RESPONSE = 4, 5, 8
+ROWS = {row.id: k for k, row in enumerate(TABLE)}
 PULSE_OVER = "pulse_over"  # not a diagnostic: the gate ends the pulse
 PULSE_OVER_MS = 150
 WATCH_S = 90.0
@@ -86,9 +85,9 @@ class Case:
                 new.add(PULSE_OVER)
             if not found and (hit := [name for name in self.rows if name in new]) and self._answered(bms, hit[0]):
                 found, found_ms = hit[0], (now_s - first_s) * 1e3
-        response = PULSE_OVER_MS if found == PULSE_OVER else TABLE[ROWS[found]][RESPONSE] if found else 0
+        response = PULSE_OVER_MS if found == PULSE_OVER else TABLE[ROWS[found]].response_ms if found else 0
         limit_ms = self.evidence_ms + response
-        harmless = {name for name in others if TABLE[ROWS[name]][LEVEL] == 0}
+        harmless = {name for name in others if TABLE[ROWS[name]].level == 0}
         in_time = found_ms <= limit_ms + 1e-6 if self.rows else not others - harmless
         ok = bool(found) == bool(self.rows) and in_time and bench.state in self.end_states and not bench.exceeded
         return {
@@ -108,9 +107,9 @@ class Case:
         if name == PULSE_OVER:
             return True
         o, row = bms.outputs, TABLE[ROWS[name]]
-        if row[LEVEL] >= 2:
+        if row.level >= 2:
             return not (o.charge_enable or o.discharge_enable or o.pulse_count)
-        blocked = (o.charge_enable and row[BLOCKS] & 1) or (o.discharge_enable and row[BLOCKS] & 2)
+        blocked = (o.charge_enable and row.blocks & 1) or (o.discharge_enable and row.blocks & 2)
         return not blocked and not bms.gate.budgets(bms).pulse_allowed
 
     def _acts(self, bench: Bench, start_s: float) -> Iterator[tuple[float, Callable[[], int]]]:
@@ -181,7 +180,7 @@ def healthy(task: tuple[str, int, int]) -> tuple[int, list[str]]:
         run.step()
         seen |= bms.outputs.alarms
         done = bms.ledger.discharged.cycles
-    return done, [name for name, k in ROWS.items() if seen >> k & 1 and TABLE[k][LEVEL] > 0]
+    return done, [name for name, k in ROWS.items() if seen >> k & 1 and TABLE[k].level > 0]
 
 
 def no_false_trip(cycles: int, jobs: int) -> tuple[int, list[str]]:

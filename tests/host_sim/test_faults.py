@@ -39,7 +39,7 @@ def test_the_table_demands_something_of_every_component_verb_and_state():
     [
         (lambda rows: rows.pop(), "cases are missing"),
         (lambda rows: rows.append(rows[0]), "there twice"),
-        (lambda rows: rows[0].update(row="fever"), "which tables.TABLE does not have"),
+        (lambda rows: rows[0].update(row="fever"), "which protection.txt does not have"),
         (lambda rows: rows[0].update(end_state="PANIC"), "unknown"),
     ],
 )
