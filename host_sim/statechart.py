@@ -64,18 +64,18 @@ def problems(table: tuple = TABLE, permits: tuple = PERMITS) -> list[str]:
         return [f"{len(table)} rows for {len(STATES)} states"]
     triggers, facts = (1 << len(TRIGGERS)) - 1, (1 << len(TRIGGERS) + len(GUARDS)) - 1
     found = []
-    for state, row in enumerate(table):
-        pairs = list(zip(row[::2], row[1::2], strict=False))
+    for number, pairs_of in enumerate(table):
+        pairs = list(zip(pairs_of[::2], pairs_of[1::2], strict=False))
         for k, (bits, target) in enumerate(pairs):
-            where = f"{STATES[state]}, pair {k}"
+            where = f"{STATES[number]}, pair {k}"
             trigger = bits & triggers
-            if len(row) % 2 or not 0 <= target < len(STATES):
+            if len(pairs_of) % 2 or not 0 <= target < len(STATES):
                 return [f"{where}: state {target} is none of {len(STATES)}, or a pair is not whole"]
             if trigger & (trigger - 1) or not trigger:
                 found.append(f"{where}: trigger {trigger} is not one trigger")
             if bits & ~facts:
                 found.append(f"{where}: unknown guard")
-            if state == target:
+            if number == target:
                 found.append(f"{where}: leads to itself")
             if k and trigger < pairs[k - 1][0] & triggers:
                 found.append(f"{where}: pairs must stand in the order of the triggers")
