@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Life:
 def mean_cell(life: Life, world: str):
     """Parameters of the mean cell of a class."""
     mean = load_parameters("anode-free", world)
-    milder = {name: mean.value(name) * life.mild for name in LOSSES}
+    milder: dict[str, Any] = {name: mean.value(name) * life.mild for name in LOSSES}
     return mean.replace(cathode=life.cathode, reservoir_mah_cm2=life.np_ratio * NOMINAL_MAH_CM2, **milder)
 
 
@@ -135,7 +136,7 @@ def records(halves, sensors: SensorClass, seed):
     """
     n = halves[0][1]["cathode"].size
     sensor = Sensor(sensors, n, seed)
-    last = {"rest_before_s": 0.0, "ocv_before_v": np.zeros(n), "hourly_v": np.zeros((0, n))}
+    last: dict[str, Any] = {"rest_before_s": 0.0, "ocv_before_v": np.zeros(n), "hourly_v": np.zeros((0, n))}
     for k, (totals, truth) in enumerate(halves):
         after = halves[k + 1][0] if k + 1 < len(halves) else last
         complete = totals | {"rest_after_s": after["rest_before_s"], "ocv_after_v": after["ocv_before_v"]}

@@ -32,13 +32,14 @@ def follow(halves, profile, sensors: SensorClass, seed=0, estimator=Inventory):
     n, 5), the filter's BOOKED. A cell at its end of life is left alone."""
     inventories = [estimator(profile, 0) for _ in range(halves[0][1]["cathode"].size)]
     rows: dict[str, list] = {}
+    alive = np.ones(len(inventories), bool)
     for totals, truth, seen, hourly_uv in records(halves, sensors, seed):
-        alive = capacity(truth) + (totals["kind"] > 0) >= END_OF_LIFE
         for k in np.flatnonzero(alive):
             for hour, uv in enumerate(hourly_uv):
                 inventories[k].rest(int(uv[k]), 3600 * (hour + 1))
             inventories[k].half_cycle(seen[k])
         if totals["kind"] < 0:
+            alive &= capacity(truth) >= END_OF_LIFE
             for name in SEEN:
                 rows.setdefault(name, []).append([getattr(x.estimate, name) for x in inventories])
             rows.setdefault("booked", []).append([[x.filter.x[i] for i in BOOKED] for x in inventories])

@@ -12,31 +12,35 @@ Charge only moves lithium between C and A. What is lost shows at anchors alone:
   cathode-limited end     C = Q * content(cut-off plus the current's drop), and A > 0: a bound on the loss
 """
 
-from struct import calcsize, pack, unpack
+from array import array
 
-from relith import outlook
+from relith import const, outlook
 from relith.halfcycle import END_HIGH, END_LOW
-from relith.lossmodel import content_ppm, corrosion_ppb, early_share_ppm, isolated_ppb, rest_share_ppm, sei_ppb
+from relith.lossmodel import content_ppm, corrosion_ppb, isolated_ppb, moved_ppm, rest_share_ppm, sei_ppb, table
+
+# isort: off
+from relith.outlook import (
+    BACK, BOUND, CE_CELL, CYCLES, DOUBTS, FRESH, FULL_S, GAIN, HIGH_CHARGE, INFERRED, ISO, ISOLATED, KEPT, KNOWN, LIMIT,
+    LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT, OCV_USED, OFFSET, OUT, PLATE,
+    PULSE, PULSE_TRIALS, REST, REST_TRIALS, RESTED, SEI, SHORT, SINCE, STATES, STAY, UNKNOWN, UNSEEN, VOLT,
+    C, D, N, Q, S,
+)  # fmt: skip
+
+# isort: on
 from relith.udfilter import ONE, Filter, root
 
-UNKNOWN, INFERRED, MEASURED = 0, 1, 2  # Estimate.known
-LIMIT_NONE, LIMIT_ANODE, LIMIT_CATHODE = 0, 1, 2  # Estimate.limited_by
+ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charged, cathode full, anode bare
 
-# states, each depending on later ones only (udfilter)
-_C, _S, _D, _N, _Q, _GAIN, _OFFSET, _VOLT, _ISO, _SEI, _PULSE, _REST = range(12)
-_PPB = 1000  # ppb per ppm
-_LOSS = ((_S, ONE), (_D, ONE))
-
-_END_SIGMA = 3000 * _PPB  # metal left in reach at an anode-limited end
-_FULL_SIGMA = 3000 * _PPB  # repeatability of a full charge
-_FACTOR_DRIFT = 20000000  # random walk of a learned factor per half-cycle, ppb
-_RECOVER_NOISE_PERMILLE = 150  # what one recovery scatters about its expectation
-_CATHODE_BIAS = 5000 * _PPB  # what temperature and taper do to a full charge, alike every time
-_RETURN_DOUBT_PERMILLE = 200  # of what came back unseen, see _recover
-_FADE_NOISE = 5  # what a cycle's fade scatters about its expectation: cells differ for good
-_TRIAL_PPM = 3000  # an expected recovery smaller than this proves nothing when it fails to come
-_LOSS_NOISE_PERMILLE = 150  # what one half-cycle's loss scatters about its expectation
-_FORMAT = "<BBBBBBHhiiiii%dq" % (14 + 12 + 12 + 66)
+_PPB = const(1000)  # ppb per ppm
+_END_SIGMA = const(3000000)  # metal left in reach at an anode-limited end
+_FULL_SIGMA = const(3000000)  # repeatability of a full charge
+_FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
+_RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
+_FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
+_TRIAL_PPM = const(3000)  # an expected recovery smaller than this proves nothing when it fails to come
+_LOSS_NOISE_PERMILLE = const(150)  # what one half-cycle's loss scatters about its expectation
+_STAY_SIGMA = const(250000000)  # 1 sigma of the share that stays isolated although it should have come back
+_OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
 
 
 class Estimate:
@@ -55,12 +59,11 @@ class Estimate:
         self.ce_cell_ppm = 0  # charge out over charge in of the last full cycle; 0: none yet
         self.ce_li_ppm = 0  # share of plated lithium that comes back, from the learned loss; 0: none yet
         self.loss_per_cycle_ppm = 0  # what one equivalent full cycle loses, learned
-        self.pulse_factor_permille = self.rest_factor_permille = (
-            1000  # this cell's recovery over the profile's expectation
-        )
+        self.isolated_per_cycle_ppm = self.sei_per_cycle_ppm = 0  # its parts, before anything returns; 0: none yet
+        self.pulse_factor_permille = self.rest_factor_permille = 1000  # its recovery over the profile's expectation
         self.pulse_factor_sigma_permille = self.rest_factor_sigma_permille = 0
         self.pulse_trials = self.rest_trials = 0  # interventions with an anode-limited end on both sides
-        # the rest is filled by outlook.py
+        self.gain_ppm = 0  # error of the current's gain, learned from anchors; counted in, the ledger stays raw
         self.soc_ppm = self.soc_sigma_ppm = 0  # of the capacity now
         self.soh_ppm = 0  # capacity now, of the profile's
         self.energy_mwh = self.energy_sigma_mwh = 0  # that still comes out at C/5
@@ -79,7 +82,6 @@ class Estimate:
 class Inventory:
     def __init__(self, profile, cell_index):
         self.profile = profile
-        self.cell_index = cell_index
         self.estimate = Estimate(cell_index)
         self._start(0)
 
@@ -89,163 +91,154 @@ class Inventory:
 
     def _start(self, lost):
         """Priors: as built when first powered; after a loss of memory any loss at all is possible."""
-        p, f = self.profile, Filter(12)
-        self.filter = f
-        f.start(_C, 500000 * _PPB, 600000 * _PPB)
-        f.start(_S, 0, 1000 * _PPB)
-        f.start(_D, 0, 1000 * _PPB)
+        p = self.profile
+        f = self.filter = Filter(STATES)
         hidden = p.cathode_hidden_permille * 1000000
         swing = p.cathode_capacity_ppm * _PPB
-        f.start(_N, swing + swing * hidden // ONE + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB)
-        f.start(_Q, swing, p.cathode_sigma_ppm * _PPB)
-        f.flow(_N, _Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
-        self.moving = ((_N, ONE), (_S, -ONE), (_D, -ONE), (_Q, -hidden))  # C + A
-        self._active = self.moving + ((_C, -ONE),)
-        f.start(_GAIN, 0, p.gain_sigma_ppm * _PPB)
-        f.start(_OFFSET, 0, p.offset_sigma_ppm_per_h * _PPB)
-        f.start(_VOLT, 0, p.voltage_sigma_uv * 1000)
-        f.start(_ISO, ONE, p.loss_isolated_spread_permille * 1000000)
-        f.start(_SEI, ONE, p.loss_sei_spread_permille * 1000000)
-        f.start(_PULSE, ONE, p.recover_spread_permille * 1000000)
-        f.start(_REST, ONE, p.recover_spread_permille * 1000000)
-        if lost:
-            f.start(_S, 150000 * _PPB, 300000 * _PPB)
-            f.start(_D, 150000 * _PPB, 300000 * _PPB)
-        self._lost = lost
-        self._known = UNKNOWN
-        self.estimate.since_anchor = 0  # half-cycles since A was last anchored
-        self._returned = 0  # ppb that came back unseen
-        self._sums = [
-            0,
-            0,
-            0,
-            0,
-        ]  # expected isolated, SEI, returned (ppb) and discharged (ppm) since they were last folded in
-        self._rates = [0, 0, 0]  # the first three per equivalent full cycle
+        past = 150000 * _PPB * lost
+        for state, mean, sigma in (
+            (C, 500000 * _PPB, 600000 * _PPB),
+            (S, past, 1000 * _PPB + 2 * past),
+            (D, past, 1000 * _PPB + 2 * past),
+            (N, swing + swing * hidden // ONE + p.reservoir_ppm * _PPB, p.reservoir_sigma_ppm * _PPB + 1000 * _PPB),
+            (Q, swing, p.cathode_sigma_ppm * _PPB),
+            (GAIN, 0, p.gain_sigma_ppm * _PPB),
+            (OFFSET, 0, p.offset_sigma_ppm_per_h * _PPB),
+            (VOLT, 0, p.voltage_sigma_uv * 1000),
+            (ISO, ONE, p.loss_isolated_spread_permille * 1000000),
+            (SEI, ONE, p.loss_sei_spread_permille * 1000000),
+            (PULSE, ONE, p.recover_spread_permille * 1000000),
+            (REST, ONE, p.recover_spread_permille * 1000000),
+            (STAY, 0, _STAY_SIGMA),
+        ):
+            f.x[state], f.d[state] = mean, max(1, sigma * sigma)
+        f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
+        self._hidden = hidden
+        self.kept = array("q", [0] * KEPT)
+        self.kept[LOST] = lost
+        self.kept[PLATE] = 200
+        self.kept[LOW_CHARGE] = self.kept[HIGH_CHARGE] = -1
+        self.anchors = []  # (ANCHOR_*, residual in ppm) of the last half-cycle
         self._watch = outlook.Watch()
-        self._full_s = 0  # time since the last full charge; 0: none yet
-        self._doubts = 0
-        self._ocv_used = 0  # the rest between two half-cycles anchors once
-        self._plate_permille = 200
-        self._low_charge = self._high_charge = -1  # charge of the last half-cycle between both ends, for CE_cell
-        self._rested = 0  # 1: a discharged rest came before the charge under way
-        self._publish()
+        outlook.fill(self)
+
+    def moving(self):
+        """C + A: what is neither bound, nor isolated, nor held by the cathode."""
+        return ((N, ONE), (S, -ONE), (D, -ONE), (STAY, -self.kept[UNSEEN]), (Q, -self._hidden))
 
     # one half-cycle, in the order of time -------------------------------------------------------------------------
 
     def half_cycle(self, h):
         """Book the half-cycle `h` and what the rests about it show."""
-        f = self.filter
-        if h.ocv_before_uv and not self._ocv_used:
+        f, kept, p = self.filter, self.kept, self.profile
+        self.anchors = []
+        if h.ocv_before_uv and not kept[OCV_USED]:
             self._anchor_ocv(h.ocv_before_uv)
-        self._corrode(h.rest_before_s, h.temp_cdegc, 0)
-        self._corrode(h.duration_s, h.temp_cdegc, h.kind * h.charge_ppm * _PPB // 2)
+        kept = self.kept  # a swapped cell starts anew
+        f = self.filter
+        charge = h.kind * h.charge_ppm * _PPB
+        metal, swing = kept[FRESH], max(1, f.x[Q])
+        after = max(0, metal + charge)
+        empty, then = (_within((swing - f.x[C]) * 1000 // swing), _within((swing - f.x[C] + charge) * 1000 // swing))
+        bound = corrosion_ppb(p, metal, metal, empty, empty, h.rest_before_s, h.temp_cdegc)
+        bound += corrosion_ppb(p, metal, after, empty, then, h.duration_s, h.temp_cdegc)
         if h.kind > 0:
-            self._charge(h)
+            self._rest(h)
+            bound += sei_ppb(p, h)
+            kept[PLATE] = h.rate_permille
         else:
-            self._discharge(h)
-        if self._full_s:
-            self._full_s += h.duration_s + h.rest_before_s
-        self._ocv_used = 0
+            share, corroded = moved_ppm(p, h)
+            trial = share * f.x[D] > _TRIAL_PPM * 1000000 * _PPB
+            self._recover(PULSE, share, corroded, h.pulse_s)
+        # coulombs: C changes by what passed, in doubt by gain, offset and gaps
+        hours = h.duration_s * ONE // 3600
+        f.x[C] += f.x[OFFSET] * hours // ONE - charge - charge * f.x[GAIN] // ONE
+        f.flow(C, GAIN, -charge)
+        f.flow(C, OFFSET, hours)
+        f.noise(C, h.gap_ppm * _PPB + 20 * _PPB)
+        kept[NET] += charge // _PPB
+        kept[NET_DOUBT] += h.gap_ppm + p.offset_sigma_ppm_per_h * h.duration_s // 3600
+        if kept[FULL_S]:
+            kept[FULL_S] += h.duration_s + h.rest_before_s
+        self._lose(S, SEI, bound)
+        kept[BOUND] += bound
+        if h.kind < 0:
+            lost = isolated_ppb(p, h, kept[PLATE])
+            self._lose(D, ISO, lost)
+            kept[ISOLATED] += lost
+            after -= lost
+            fade = p.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
+            f.x[Q] -= fade
+            f.noise(Q, fade * _FADE_NOISE)
+            f.noise(ISO, _FACTOR_DRIFT)
+            f.noise(SEI, _FACTOR_DRIFT)
+        elif h.end == END_HIGH:
+            drop = self._drop_uv(h.end_permille, h)
+            content, slope = content_ppm(p, h.end_uv - drop)
+            sigma = _FULL_SIGMA + drop * ONE // slope // 2
+            outlook.missing(kept, sigma // _PPB)
+            self._anchor_cathode(ANCHOR_FULL, content, sigma)
+        kept[FRESH] = max(0, after - bound)
+        self.kept[OCV_USED] = 0
         if h.ocv_after_uv:
             self._anchor_ocv(h.ocv_after_uv)
-            self._ocv_used = 1
+            self.kept[OCV_USED] = 1
         if h.kind < 0:
-            self._end_of_discharge(h)
-        for state in (_S, _D):
-            if f.x[state] < 0:
-                f.positive(((state, ONE),))
+            self._end_of_discharge(h, trial)
+        for state in (S, D):
+            if self.filter.x[state] < 0:
+                self.filter.positive(((state, ONE),))
         self._efficiency(h)
-        self._fold(h)
-        self._publish()
-        outlook.fill(self, h, self._rates, (_ISO, _SEI, _Q))
-
-    def _count(self, h):
-        """Coulombs: C changes by what passed, in doubt by gain, offset and gaps."""
-        f = self.filter
-        charge = -h.kind * h.charge_ppm * _PPB
-        hours = h.duration_s * ONE // 3600
-        f.x[_C] += charge + charge * f.x[_GAIN] // ONE + f.x[_OFFSET] * hours // ONE
-        f.flow(_C, _GAIN, charge)
-        f.flow(_C, _OFFSET, hours)
-        f.noise(_C, h.gap_ppm * _PPB + 20 * _PPB)
+        outlook.resistance(self.kept, h.resistance_uohm)
+        outlook.fill(self)
 
     def _lose(self, state, factor, expected):
         """state += factor * expected, the factor being this cell's own, learned, and slowly wandering."""
         f = self.filter
         f.x[state] += max(0, f.x[factor]) * expected // ONE
-        self._sums[0 if factor == _ISO else 1] += expected
         f.flow(state, factor, expected)
         f.noise(state, expected * _LOSS_NOISE_PERMILLE // 1000)
-        f.noise(factor, _FACTOR_DRIFT)
 
-    def _recover(self, factor, share_ppm, seen):
-        """A share of D goes back to A: D *= 1 - factor * share. Above 100 % efficiency is what this is for: nothing
-        is clamped.
+    def _recover(self, factor, share_ppm, corroded_ppm, seen):
+        """D gives factor * share back to A and `corroded` to S: what moves, corrodes (Liu21). Above 100 % efficiency is
+        what this is for: nothing is clamped.
 
         What comes back in the user's own discharges is not `seen` by anchors on both sides, and whether old isolated
-        lithium takes part
-        is not known (physics.md §7: the share dealt anew is anywhere in 0 ... 1): its sum widens the split of D and S
-        for good.
+        lithium takes part is not known (physics.md §7: the share dealt anew is anywhere in 0 ... 1): STAY is the share
+        of all that which stayed isolated.
         """
         f = self.filter
-        share = min(max(0, f.x[factor]) * share_ppm // 1000000, 9 * ONE // 10)
-        if share_ppm <= 0:
-            return
-        isolated = max(0, f.x[_D])
+        corroded = corroded_ppm * _PPB
+        share = min(max(0, f.x[factor]) * share_ppm // 1000000, 9 * ONE // 10 - corroded)
+        isolated = max(0, f.x[D])
         back = isolated * share // ONE
-        f.x[_D] -= back
-        self._sums[2] += back
-        f.flow(_D, factor, -isolated * share_ppm // 1000000)
-        f.scale(_D, ONE - share)
-        f.noise(_D, back * _RECOVER_NOISE_PERMILLE // 1000)
+        lost = isolated * corroded // ONE
+        f.x[S] += lost
+        f.flow(S, D, corroded)
+        f.x[D] -= back + lost
+        f.flow(D, factor, -isolated * share_ppm // 1000000)
+        f.scale(D, ONE - share - corroded)
+        f.noise(D, (back + lost) * _RECOVER_NOISE_PERMILLE // 1000)
+        self.kept[BACK] += back
         if not seen:
-            self._returned += back
+            self.kept[UNSEEN] += back
 
-    def _corrode(self, seconds, temp_cdegc, to_middle):
-        """Time's own loss with as much metal plated as lithium is out of the cathode; `to_middle`: charge until half
-        time.
-        """
-        f = self.filter
-        metal = _within(f.x[_Q] - f.x[_C] + to_middle, max(0, f.mean(self._active) + to_middle))
-        full = metal * 1000 // max(1, f.x[_Q])
-        expected = corrosion_ppb(self.profile, metal, full, seconds, temp_cdegc)
-        if expected > 0:
-            self._lose(_S, _SEI, expected)
-
-    def _charge(self, h):
-        if h.rest_before_s > 0 and self._low_charge >= 0:
+    def _rest(self, h):
+        """A rest before a charge: does stripping count where a reservoir remains? (physics.md §4)"""
+        kept = self.kept
+        kept[RESTED] = 0
+        if h.rest_before_s > 0 and kept[LOW_CHARGE] >= 0:
             share = rest_share_ppm(self.profile, h.rest_before_s)
-            if (
-                self.estimate.limited_by != LIMIT_ANODE
-            ):  # does stripping count where a reservoir remains? (physics.md §4)
+            if kept[LIMIT] != LIMIT_ANODE:
                 share = share * self.profile.rest_local_permille // 1000
-            self._recover(_REST, share, 1)
-            self._rested = 1 if share * self.estimate.isolated_ppm > _TRIAL_PPM * 1000000 else 0
-        self._count(h)
-        self._lose(_S, _SEI, sei_ppb(self.profile, h))
-        self._plate_permille = h.rate_permille
-        if h.end == END_HIGH:
-            drop = self._drop_uv(h.end_permille, h)
-            content, slope = content_ppm(self.profile, h.end_uv - drop)
-            sigma = _FULL_SIGMA + drop * ONE // slope // 2
-            if self._full_s:
-                h_full = ((_Q, content * 1000), (_C, -ONE))
-                doubt = root(self.filter.variance(h_full) + sigma * sigma)
-                if self._watch.cycle(self.filter.mean(h_full), doubt, self._full_s // 3600):
-                    self.estimate.short_suspected = 1
-            self._full_s = 1
-            self._anchor_cathode(content, sigma)
-
-    def _discharge(self, h):
-        self._recover(_PULSE, early_share_ppm(self.profile, h), h.pulse_s)
-        self._count(h)
-        self._lose(_D, _ISO, isolated_ppb(self.profile, h, self._plate_permille))
-        fade = self.profile.cathode_fade_ppm * h.charge_ppm // 1000  # ppb
-        self.filter.x[_Q] -= fade
-        self.filter.noise(_Q, fade * _FADE_NOISE)
+            kept[RESTED] = 1 if share * self.filter.x[D] > _TRIAL_PPM * 1000000 * _PPB else 0
+            self._recover(REST, share, 0, 1)
 
     # anchors --------------------------------------------------------------------------------------------------------
+
+    def _update(self, kind, h, sigma):
+        """The filter learns that h = 0."""
+        self.anchors.append((kind, self.filter.update(h, 0, sigma * sigma) // _PPB))
 
     def _drop_uv(self, rate_permille, h):
         """Voltage that the current takes at this rate, from the measured resistance or the profile's."""
@@ -255,42 +248,36 @@ class Inventory:
     def _anchor_ocv(self, uv):
         """C = Q * content(uv - bias): the sensor's bias stays, so that many rests are not better than one sensor."""
         content, slope = content_ppm(self.profile, uv)
-        per_volt = self.filter.x[_Q] * 1000000 // slope
-        if (
-            per_volt // 1000 * self.profile.voltage_sigma_uv // 1000 < 30000 * _PPB
-        ):  # flatter (LFP's plateau) it says nothing
-            self._anchor_cathode(content, 1000 * _PPB, per_volt)
+        per_volt = self.filter.x[Q] * 1000000 // slope
+        if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
+            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, per_volt)
 
-    def _anchor_cathode(self, content, sigma, per_volt=0):
-        """C = Q * content. A new C far from the counted one is another cell, or a past that is not ours."""
-        h = ((_C, ONE), (_Q, -content * 1000), (_VOLT, -per_volt))
-        if self._known != UNKNOWN and self._contradicts(h, sigma):
-            return
-        self.filter.update(h, 0, sigma * sigma)
-        if self._known == UNKNOWN and not self._lost:
-            self._known = INFERRED
+    def _anchor_cathode(self, kind, content, sigma, per_volt=0):
+        """C = Q * content. A new C far from the counted one, eight sigma and 8 %, twice running: another cell, or a
+        past that is not ours. Once: ignored."""
+        f, kept = self.filter, self.kept
+        h = ((C, ONE), (Q, -content * 1000), (VOLT, -per_volt))
+        if kept[KNOWN] != UNKNOWN:
+            off = abs(f.mean(h))
+            if off > 80000 * _PPB and off > 8 * root(f.variance(h) + sigma * sigma):
+                kept[DOUBTS] += 1
+                if kept[DOUBTS] > 1:
+                    self.estimate.resets += 1
+                    self._start(1)
+                return
+            kept[DOUBTS] = 0
+        elif not kept[LOST]:
+            kept[KNOWN] = INFERRED
+        self._update(kind, h, sigma)
 
-    def _contradicts(self, h, sigma):
-        """Eight sigma and 8 % off twice running: the cell was swapped. Once: ignored."""
-        f = self.filter
-        off = abs(f.mean(h))
-        if off < 80000 * _PPB or off < 8 * root(f.variance(h) + sigma * sigma):
-            self._doubts = 0
-            return False
-        self._doubts += 1
-        if self._doubts > 1:
-            self.estimate.resets += 1
-            self._start(1)
-        return True
-
-    def _end_of_discharge(self, h):
-        e = self.estimate
-        before = e.limited_by
-        e.limited_by = self._limit(h) if h.end == END_LOW else LIMIT_NONE
-        if before == e.limited_by == LIMIT_ANODE:  # both ends anchored: what came back between them was measurable
-            e.pulse_trials += 1 if early_share_ppm(self.profile, h) * e.isolated_ppm > _TRIAL_PPM * 1000000 else 0
-            e.rest_trials += self._rested
-        self._rested = 0
+    def _end_of_discharge(self, h, trial):
+        kept = self.kept
+        before = kept[LIMIT]
+        kept[LIMIT] = self._limit(h) if h.end == END_LOW else LIMIT_NONE
+        kept[SINCE] += 1
+        if before == kept[LIMIT] == LIMIT_ANODE:  # both ends anchored: what came back between them was measurable
+            kept[PULSE_TRIALS] += trial
+            kept[REST_TRIALS] += kept[RESTED]
 
     def _limit(self, h):
         """Which electrode ended this discharge? At its end either A = 0 or the cathode is full; the likelier holds.
@@ -298,143 +285,76 @@ class Inventory:
         With a the estimated A and m the lithium the cathode lacks: normal densities of a at 0 (times P(m > 0)) against
         of m at 0 (times P(a > 0)), in units of minus twice the logarithm, per mille.
         """
-        f, p = self.filter, self.profile
+        f, p, kept = self.filter, self.profile, self.kept
         content = content_ppm(p, h.end_uv + self._drop_uv(h.end_permille, h))[0]
         hard = content_ppm(p, h.end_uv + 13 * self._drop_uv(max(h.rate_permille, h.end_permille), h) // 10)[0]
         doubt = (8000 + min(content - hard, 25000)) * _PPB  # what flowed before the end weighs too: diffusion
-        lack = ((_Q, content * 1000), (_C, -ONE))
+        lack = ((Q, content * 1000), (C, -ONE))
+        active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
-        a, a_sigma = f.mean(self._active), root(f.variance(self._active) + _END_SIGMA * _END_SIGMA)
+        a, a_sigma = f.mean(active), root(f.variance(active) + _END_SIGMA * _END_SIGMA)
         cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
         anode = _square(a, a_sigma) + _square(min(0, m), m_sigma)
-        ratio = a_sigma * 1000 // m_sigma
-        anode += 1386 * _log2(ratio)
+        anode += table((125, 250, 500, 1000, 2000, 4000, 8000), (-4159, -2773, -1386, 0, 1386, 2773, 4159),
+                       a_sigma * 1000 // m_sigma)  # fmt: skip
         if anode < cathode:
             if cathode - anode > 2000 or _square(m, m_sigma) < 1000:
-                self._at_anode_end()
+                self._update(ANCHOR_BARE, active, _END_SIGMA)
+                kept[SINCE] = kept[LOST] = kept[FRESH] = 0
+                kept[KNOWN] = MEASURED
             return LIMIT_ANODE
         if anode - cathode > 2000:
-            self._anchor_cathode(content, doubt)
-            if self._known != UNKNOWN and f.mean(self._active) < f.sigma(self._active):
-                f.positive(self._active)
+            self._anchor_cathode(ANCHOR_EMPTY, content, doubt)
+            f = self.filter
+            if self.kept[KNOWN] != UNKNOWN and f.mean(active) < f.sigma(active):
+                f.positive(active)
         return LIMIT_CATHODE
-
-    def _at_anode_end(self):
-        f = self.filter
-        f.update(self._active, 0, _END_SIGMA * _END_SIGMA)
-        self.estimate.since_anchor = 0
-        self._lost = 0
-        self._known = MEASURED
 
     # what others read -----------------------------------------------------------------------------------------------
 
     def _efficiency(self, h):
-        """CE_cell = out over in, of a discharge that follows a charge and ends where the one before it ended."""
-        e = self.estimate
+        """CE_cell = out over in, of a discharge that follows a charge and ends where the one before it ended; and what
+        the expected losses of the last cycles are of."""
+        kept = self.kept
         if h.kind > 0:
-            self._high_charge = h.charge_ppm if self._low_charge >= 0 and h.end == END_HIGH else -1
-        elif self._high_charge > 0 and h.end == END_LOW:
-            e.ce_cell_ppm = h.charge_ppm * 1000000 // self._high_charge
-        if h.kind < 0:
-            self._low_charge = h.charge_ppm if h.end == END_LOW else -1
-        self.estimate.since_anchor += 1
-
-    def _fold(self, h):
-        """What an equivalent full cycle is expected to lose in this user's hands, over the last eight or so."""
-        sums = self._sums
-        if h.kind < 0:
-            sums[3] += h.charge_ppm
-            self.estimate.cycles_permille += h.charge_ppm // 1000
-        if sums[3] >= 500000:
-            part = min(sums[3], 4000000) // 8 if self._rates[1] else 1000000
-            for k in range(3):
-                self._rates[k] += (sums[k] * 1000000 // sums[3] - self._rates[k]) * part // 1000000
-                sums[k] = 0
-            sums[3] = 0
+            kept[HIGH_CHARGE] = h.charge_ppm if kept[LOW_CHARGE] >= 0 and h.end == END_HIGH else -1
+            return
+        if kept[HIGH_CHARGE] > 0 and h.end == END_LOW:
+            kept[CE_CELL] = h.charge_ppm * 1000000 // kept[HIGH_CHARGE]
+        kept[LOW_CHARGE] = h.charge_ppm if h.end == END_LOW else -1
+        kept[CYCLES] += h.charge_ppm // 1000
+        kept[OUT] += h.charge_ppm
+        if kept[OUT] > _OUT_PPM:
+            for k in (ISOLATED, BOUND, BACK, OUT):
+                kept[k] -= kept[k] // 8
 
     def rest(self, uv, rest_s):
         """A voltage `rest_s` into a rest that still lasts; 1 when a soft short is suspected. Once an hour is enough."""
-        content, slope = content_ppm(self.profile, uv)
-        if self._watch.rest(content, slope, rest_s, self.profile.voltage_sigma_uv):
-            self.estimate.short_suspected = 1
+        if self._watch.sags(self.profile, uv, rest_s):
+            self.kept[SHORT] = self.estimate.short_suspected = 1
         return self.estimate.short_suspected
-
-    def _publish(self):
-        f, e = self.filter, self.estimate
-        total = max(0, f.mean(self.moving) + f.x[_S] + f.x[_D])
-        e.cathode_ppm = _within(f.x[_C], total) // _PPB
-        e.sei_ppm = _within(f.x[_S], total - e.cathode_ppm * _PPB) // _PPB
-        e.isolated_ppm = _within(f.x[_D], total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
-        e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-        e.cathode_sigma_ppm = root(f.variance(((_C, ONE),)) + _CATHODE_BIAS * _CATHODE_BIAS) // _PPB
-        hidden = self._returned * _RETURN_DOUBT_PERMILLE // 1000
-        e.sei_sigma_ppm = root(f.variance(((_S, ONE),)) + hidden * hidden) // _PPB
-        e.isolated_sigma_ppm = root(f.variance(((_D, ONE),)) + hidden * hidden) // _PPB
-        e.active_sigma_ppm = f.sigma(self._active) // _PPB
-        e.loss_ppm = e.sei_ppm + e.isolated_ppm
-        e.loss_sigma_ppm = f.sigma(_LOSS) // _PPB
-        e.cathode_capacity_ppm = f.x[_Q] // _PPB
-        left = self.moving
-        if f.mean(left) < f.x[_Q]:
-            e.capacity_ppm, e.capacity_sigma_ppm = f.mean(left) // _PPB, f.sigma(left) // _PPB
-        else:
-            e.capacity_ppm, e.capacity_sigma_ppm = e.cathode_capacity_ppm, f.sigma(((_Q, ONE),)) // _PPB
-        e.pulse_factor_permille, e.rest_factor_permille = f.x[_PULSE] // 1000000, f.x[_REST] // 1000000
-        e.pulse_factor_sigma_permille = f.sigma(((_PULSE, ONE),)) // 1000000
-        e.rest_factor_sigma_permille = f.sigma(((_REST, ONE),)) // 1000000
-        e.known = self._known
-        if self._known == MEASURED and self.estimate.since_anchor > 20:
-            e.known = INFERRED
-        e.stage = self._stage()
-
-    def _stage(self):
-        """Deng26: 1 loss hidden and steady, 2 loss grows, 3 the cathode fades too, 4 reservoir spent."""
-        f, e = self.filter, self.estimate
-        if e.limited_by == LIMIT_ANODE or (self._known != UNKNOWN and self.profile.reservoir_ppm == 0):
-            return 4
-        if f.x[_Q] < 93 * self.profile.cathode_capacity_ppm * _PPB // 100:
-            return 3
-        return 2 if f.x[_ISO] > 5 * ONE // 4 else 1
 
     # memory ---------------------------------------------------------------------------------------------------------
 
     def pack(self):
         """Everything learned, as bytes of constant length."""
-        f, e = self.filter, self.estimate
-        return pack(
-            _FORMAT, self._lost, self._known, e.limited_by, self._ocv_used, self._rested, min(e.rest_trials, 255),
-            min(e.pulse_trials, 65535), min(self._plate_permille, 32767),
-            min(e.since_anchor, 1000000), self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm,
-            self._returned, e.cycles_permille, e.resistance_uohm, e.resistance_sigma_uohm, e.short_suspected,
-            self._full_s, self._watch.strikes, *self._rates, *self._sums, *f.x, *f.d, *f.u
-        )  # fmt: skip
+        f = self.filter
+        return bytes(self.kept) + bytes(f.x) + bytes(f.d) + bytes(f.u)
 
     def unpack(self, data):
         """Take back what pack() gave; False, and nothing changed, when it cannot be that."""
-        if len(data) != calcsize(_FORMAT):
+        f, at, parts = self.filter, 0, []
+        if len(data) != len(self.pack()):
             return False
-        values = unpack(_FORMAT, data)
-        x, d, u = values[27:39], values[39:51], values[51:]
-        if values[0] > 1 or values[1] > 2 or values[2] > 2 or min(d) < 1:
+        for own in (self.kept, f.x, f.d, f.u):
+            parts.append(array("q", data[at : at + 8 * len(own)]))
+            at += 8 * len(own)
+        kept, x, d, u = parts
+        if min(d) < 1 or not 0 <= kept[KNOWN] <= MEASURED or not 0 <= kept[LIMIT] <= LIMIT_CATHODE:
             return False
-        e, f = self.estimate, self.filter
-        self._lost, self._known, e.limited_by, self._ocv_used, self._rested, e.rest_trials = values[:6]
-        e.pulse_trials, self._plate_permille, e.since_anchor = values[6:9]
-        self._low_charge, self._high_charge, e.ce_cell_ppm, e.loss_per_cycle_ppm = values[9:13]
-        self._returned, e.cycles_permille, e.resistance_uohm, e.resistance_sigma_uohm, e.short_suspected = values[13:18]
-        self._full_s, self._watch.strikes = values[18:20]
-        self._rates, self._sums = list(values[20:23]), list(values[23:27])
-        for k in range(12):
-            f.x[k], f.d[k] = x[k], d[k]
-        for k in range(66):
-            f.u[k] = u[k]
-        self._publish()
-        outlook.fill(self, None, self._rates, (_ISO, _SEI, _Q))
+        self.kept, f.x, f.d, f.u = kept, x, d, u
+        outlook.fill(self)
         return True
-
-
-def _within(value, high):
-    return 0 if value < 0 else high if value > high else value
 
 
 def _square(value, sigma):
@@ -443,13 +363,5 @@ def _square(value, sigma):
     return ratio * ratio // 1000
 
 
-def _log2(permille):
-    """log2 of a ratio given in per mille, rounded down."""
-    k = 0
-    while permille >= 2000:
-        permille //= 2
-        k += 1
-    while 0 < permille < 1000:
-        permille *= 2
-        k -= 1
-    return k
+def _within(permille):
+    return min(max(permille, 0), 1000)

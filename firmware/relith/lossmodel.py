@@ -1,10 +1,11 @@
 """What one half-cycle is expected to isolate, bind in SEI and bring back (physics.md §2-4, §7).
 
-Pure functions of a `HalfCycle` and the profile's priors, in parts per billion of nominal capacity (ppb) or of the
-isolated lithium. The cell's own factors on these expectations are learned in `inventory.py`.
+Pure functions of a `HalfCycle` and the profile's priors, in parts per billion of nominal capacity (ppb) or in ppm of
+the isolated lithium. The cell's own factors on these expectations are learned in `inventory.py`.
 """
 
 from relith.halfcycle import EARLY_PPM
+from relith.udfilter import root
 
 
 def table(xs, ys, x):
@@ -37,29 +38,16 @@ def content_ppm(profile, uv):
     return ppm[k - 1] + (ocv[k - 1] - uv) * wide // drop, drop * 1000000 // wide
 
 
-def ocv_uv(profile, content):
-    """Rested voltage at a cathode content in ppm of its swing."""
-    return table(profile.ocv_content_ppm, profile.ocv_uv, content)
-
-
 def isolated_ppb(profile, h, plate_permille):
     """Expected isolation while stripping `h`, plated before at `plate_permille` (slow plate and fast strip isolate
     least, Zhang25).
     """
-    loss = h.charge_ppm * profile.loss_isolated_ppm // 1000
-    for xs, ys, x in (
-        (profile.loss_plate_rate_permille, profile.loss_plate_factor_permille, plate_permille),
-        (profile.loss_strip_rate_permille, profile.loss_strip_factor_permille, h.rate_permille),
-        (profile.loss_depth_permille, profile.loss_depth_factor_permille, h.charge_ppm // 1000),
-        (profile.loss_temp_cdegc, profile.loss_temp_factor_permille, h.temp_cdegc),
-    ):
-        loss = loss * table(xs, ys, x) // 1000
-    return loss
-
-
-def sei_ppb(profile, h):
-    """Expected lithium bound in SEI by plating `h`."""
-    return h.charge_ppm * profile.loss_sei_ppm // 1000
+    p = profile
+    loss = h.charge_ppm * p.loss_isolated_ppm // 1000
+    loss = loss * table(p.loss_plate_rate_permille, p.loss_plate_factor_permille, plate_permille) // 1000
+    loss = loss * table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, h.rate_permille) // 1000
+    loss = loss * table(p.loss_depth_permille, p.loss_depth_factor_permille, h.charge_ppm // 1000) // 1000
+    return loss * table(p.loss_temp_cdegc, p.loss_temp_factor_permille, h.temp_cdegc) // 1000
 
 
 def warmth(temp_cdegc):
@@ -71,12 +59,20 @@ def warmth(temp_cdegc):
     )
 
 
-def corrosion_ppb(profile, metal_ppb, full_permille, seconds, temp_cdegc):
-    """Expected plated metal bound in SEI by time alone; half as fast empty as full, doubles every 10 °C (Deng26:
-    worse charged and warm).
+def sei_ppb(profile, h):
+    """Expected lithium bound in SEI by plating `h`; half the warmth of corrosion (in the exponent)."""
+    return h.charge_ppm * profile.loss_sei_ppm // 1000 * root(warmth(h.temp_cdegc) * 1000) // 1000
+
+
+def corrosion_ppb(profile, before, after, empty_before, empty_after, seconds, temp_cdegc):
+    """Expected plated metal bound in SEI by time alone, while it goes from `before` to `after` (ppb) and the cathode
+    from so empty to so empty (per mille); half as fast with a full cathode, doubles every 10 °C (Deng26: worse charged
+    and warm).
     """
-    rate = profile.corrosion_ppm_per_day * warmth(temp_cdegc) // 1000 * (500 + full_permille // 2) // 1000
-    return metal_ppb * rate // 1000000 * seconds // 86400
+    metal = (before + after) // 2
+    metal += (2 * (before * empty_before + after * empty_after) + before * empty_after + after * empty_before) // 6000
+    rate = profile.corrosion_ppm_per_day * warmth(temp_cdegc) // 1000
+    return metal * rate // 2000000 * seconds // 86400
 
 
 def seconds(profile, ppm, rate_permille):
@@ -84,28 +80,40 @@ def seconds(profile, ppm, rate_permille):
     return ppm * 18 // 5 * profile.nominal_capacity_uah // (max(1, rate_permille) * profile.one_c_ua)
 
 
-def pulse_share_ppm(profile, rate_permille, length_s, temp_cdegc):
-    """Expected share of the isolated lithium that stripping at `rate_permille` for `length_s` reconnects (Liu21).
+def pulse_way_s(profile, rate_permille, length_s, temp_cdegc):
+    """How far filaments of isolated lithium move while stripping at `rate_permille` for `length_s`, in seconds at the
+    reference rate (Liu21).
 
-    Filaments move at a speed that grows with the rate, and slower as what stands beneath them is stripped: they come
-    as far as in
-    speed * (E/rate) * (1 - exp(-rate * t / E)) seconds at the reference rate, E = pulse_early_ppm.
+    Their speed grows with the rate, and falls as what stands beneath them is stripped: speed * (E/rate) * (1 -
+    exp(-rate * t / E)), E = pulse_early_ppm.
     """
     speed = table(profile.pulse_rate_permille, profile.pulse_speed_permille, rate_permille) * warmth(temp_cdegc) // 1000
     fade_s = max(1, seconds(profile, profile.pulse_early_ppm, rate_permille))
-    way_s = speed * fade_s // 1000 * one_minus_exp(length_s * 1000 // fade_s) // 1000
+    return speed * fade_s // 1000 * one_minus_exp(length_s * 1000 // fade_s) // 1000
+
+
+def pulse_share_ppm(profile, rate_permille, length_s, temp_cdegc):
+    """Expected share of the isolated lithium that stripping so fast for so long reconnects."""
+    way_s = pulse_way_s(profile, rate_permille, length_s, temp_cdegc)
     return table(profile.pulse_way_s, profile.pulse_share_permille, way_s) * 1000
 
 
-def early_share_ppm(profile, h):
-    """The same for whatever `h` did itself: the pulse asked for, or a fast start or a fast drive of the user's own."""
-    best = pulse_share_ppm(profile, h.rate_permille, h.duration_s, h.temp_cdegc)
-    early = h.early_rate_permille
-    if early > h.rate_permille:
-        best = max(best, pulse_share_ppm(profile, early, seconds(profile, EARLY_PPM, early), h.temp_cdegc))
-    if h.pulse_s > 0:
-        best = max(best, pulse_share_ppm(profile, h.pulse_permille, h.pulse_s, h.temp_cdegc))
-    return best
+def moved_ppm(profile, h):
+    """(share reconnected, share corroded on the way) of the isolated lithium by whatever moved it in `h`: the pulse
+    asked for, or else a fast start or a fast drive of the user's own.
+    """
+    p, rate, fast = profile, h.rate_permille, h.early_rate_permille
+    way_s = pulse_way_s(p, rate, h.duration_s, h.temp_cdegc)
+    length_s = h.pulse_s
+    if length_s > 0:
+        fast = h.pulse_permille
+    elif fast > rate:
+        length_s = seconds(p, EARLY_PPM, fast)
+    other_s = pulse_way_s(p, fast, length_s, h.temp_cdegc)
+    if other_s > way_s:
+        way_s, rate = other_s, fast
+    corroded = min(way_s * p.pulse_corroded_ppm * rate // 1000, 500000)
+    return table(p.pulse_way_s, p.pulse_share_permille, way_s) * 1000, corroded
 
 
 def rest_share_ppm(profile, rest_s):

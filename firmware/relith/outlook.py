@@ -1,128 +1,207 @@
-"""What a user asks beside the inventory: state of charge, energy, limits, how long it will last, how it will end,
-what to do to know more.
+"""What a user asks: where the lithium is, state of charge, energy, limits, how long it will last, how it will end, what
+to do to know more.
 
-Filled into the `Estimate` of `inventory.py` from its filter, once per half-cycle; every figure with its doubt.
+Filled into the `Estimate` of `inventory.py` from its filter and its memory, once per half-cycle; every figure with its
+doubt.
 """
 
 from relith import const
-from relith.lossmodel import ocv_uv
+from relith.lossmodel import content_ppm, table
 from relith.udfilter import ONE, root
 
-# Estimate.end_foreseen
+# Estimate.known, .limited_by, .end_foreseen, and .advice: what would resolve the inventory
+UNKNOWN, INFERRED, MEASURED = 0, 1, 2
+LIMIT_NONE, LIMIT_ANODE, LIMIT_CATHODE = 0, 1, 2
 END_OPEN, END_RESERVOIR, END_ISOLATED, END_SEI, END_SHORT = 0, 1, 2, 3, 4
-# Estimate.advice: what would resolve the inventory
 ADVICE_NONE, ADVICE_FULL_CHARGE, ADVICE_FULL_DISCHARGE = 0, 1, 2
+
+# states of the filter, each depending on later ones only
+C = const(0)
+S = const(1)
+D = const(2)
+N = const(3)
+Q = const(4)
+GAIN = const(5)
+OFFSET = const(6)
+VOLT = const(7)
+ISO = const(8)
+SEI = const(9)
+PULSE = const(10)
+REST = const(11)
+STAY = const(12)  # share of what seemed to come back unseen that stayed isolated
+STATES = const(13)
+
+# places in `Inventory.kept`, what the journal holds beside the filter
+LOST = const(0)  # 1: of its past any loss is possible
+KNOWN = const(1)
+LIMIT = const(2)  # Estimate.limited_by
+OCV_USED = const(3)  # the rest between two half-cycles anchors once
+RESTED = const(4)  # a discharged rest came before the charge under way
+PLATE = const(5)  # rate of the last charge, per mille
+LOW_CHARGE = const(6)  # charge of the last half-cycle between both ends, -1: it was not, for CE_cell
+HIGH_CHARGE = const(7)
+DOUBTS = const(8)  # readings running that contradict the estimate
+ISOLATED = const(9)  # expected isolated, bound and returned (ppb), and discharged (ppm), of the last cycles
+BOUND = const(10)
+BACK = const(11)
+OUT = const(12)
+FULL_S = const(13)  # time since the last full charge, 0: none yet; charge in less charge out since then, and its doubt
+NET = const(14)
+NET_DOUBT = const(15)
+STRIKES = const(16)  # full charges running at which charge was missing
+SHORT = const(17)
+UNSEEN = const(18)  # ppb that seem to have come back in the user's own discharges
+SINCE = const(19)  # half-cycles since A was last anchored
+PULSE_TRIALS = const(20)
+REST_TRIALS = const(21)
+CE_CELL = const(22)
+CYCLES = const(23)  # per mille
+RESISTANCE = const(24)
+RESISTANCE_SIGMA = const(25)
+FRESH = const(26)  # plated metal, ppb: stripped before the foil beneath it
+KEPT = const(27)
 
 _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
 _WATCH_S = const(14400)
 _OLD = const(200)  # half-cycles without an anchor of the anode, after which one is advised
+_ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
+_CATHODE_BIAS_PPM = const(5000)  # what temperature and taper do to a full charge, alike every time
+_PPB = const(1000)
 
 
-def cycles_until(inventory, margin, per_cycle, iso_ppb, sei_ppb, iso, sei):
-    """(cycles, their sigma) until the sparse sum `margin` is used up at `per_cycle` (ppb), the loss factors' doubt
-    included.
-    """
-    f = inventory.filter
-    left = f.mean(margin)
-    if left <= 0 or per_cycle <= 0:
-        return 0, 0
-    cycles = min(left // per_cycle, 100000)
-    doubt = margin + ((iso, -cycles * iso_ppb), (sei, -cycles * sei_ppb))
-    return cycles, f.sigma(doubt) // per_cycle
+def fill(inventory):
+    """Everything an `Estimate` says, from the filter and what is kept."""
+    e, f, p, kept = inventory.estimate, inventory.filter, inventory.profile, inventory.kept
+    isolated = ((D, ONE), (STAY, kept[UNSEEN]))
+    moving = inventory.moving()
+    total = max(0, f.mean(moving) + f.x[S] + f.mean(isolated))
+    e.cathode_ppm = _within(f.x[C], total) // _PPB
+    e.sei_ppm = _within(f.x[S], total - e.cathode_ppm * _PPB) // _PPB
+    e.isolated_ppm = _within(f.mean(isolated), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
+    e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
+    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS_PPM)
+    e.sei_sigma_ppm = f.sigma_of(S)
+    e.isolated_sigma_ppm = f.sigma(isolated) // _PPB
+    e.active_sigma_ppm = f.sigma(moving + ((C, -ONE),)) // _PPB
+    e.loss_ppm = e.sei_ppm + e.isolated_ppm
+    e.loss_sigma_ppm = f.sigma(((S, ONE),) + isolated) // _PPB
+    swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
+    if f.mean(moving) < f.x[Q]:
+        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, f.sigma(moving) // _PPB
+    else:
+        e.capacity_ppm, e.capacity_sigma_ppm = swing, f.sigma_of(Q)
+    e.pulse_factor_permille, e.rest_factor_permille = f.x[PULSE] // 1000000, f.x[REST] // 1000000
+    e.pulse_factor_sigma_permille, e.rest_factor_sigma_permille = f.sigma_of(PULSE) // 1000, f.sigma_of(REST) // 1000
+    e.gain_ppm = f.x[GAIN] // _PPB
+    e.limited_by, e.since_anchor, e.short_suspected = kept[LIMIT], kept[SINCE], kept[SHORT]
+    e.pulse_trials, e.rest_trials, e.ce_cell_ppm = kept[PULSE_TRIALS], kept[REST_TRIALS], kept[CE_CELL]
+    e.resistance_uohm, e.resistance_sigma_uohm = kept[RESISTANCE], kept[RESISTANCE_SIGMA]
+    e.known = kept[KNOWN]
+    if e.known == MEASURED and e.since_anchor > 20:
+        e.known = INFERRED
+    # life stage (Deng26): 1 loss hidden and steady, 2 loss grows, 3 the cathode fades too, 4 reservoir spent
+    e.stage = 2 if f.x[ISO] > 5 * ONE // 4 else 1
+    if swing < 93 * p.cathode_capacity_ppm // 100:
+        e.stage = 3
+    if e.limited_by == LIMIT_ANODE or (e.known and p.reservoir_ppm == 0):
+        e.stage = 4
 
+    # how long it lasts: the loss of an equivalent full cycle in this user's hands, and what is left
+    isolated = bound = back = 0
+    out = kept[OUT]
+    if out >= _ENOUGH_PPM:
+        isolated, bound, back = (
+            kept[ISOLATED] * 1000000 // out,
+            kept[BOUND] * 1000000 // out,
+            kept[BACK] * 1000000 // out,
+        )
+    lost, sei = max(0, f.x[ISO]) * isolated // ONE, max(0, f.x[SEI]) * bound // ONE
+    per_cycle = max(_PPB, lost + sei - back + back * f.x[STAY] // ONE)
+    e.isolated_per_cycle_ppm, e.sei_per_cycle_ppm = lost // _PPB, sei // _PPB
+    e.loss_per_cycle_ppm = per_cycle // _PPB
+    e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
+    spare = moving + ((Q, -ONE),)
+    e.cycles_left = min(max(0, f.mean(spare)) // per_cycle, 100000) if isolated + bound else 0
+    spare += ((ISO, -e.cycles_left * isolated), (SEI, -e.cycles_left * bound), (STAY, -e.cycles_left * back))
+    e.cycles_left_sigma = f.sigma(spare) // per_cycle if e.cycles_left else 0
+    end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
+    e.cycles_to_end = max(0, e.capacity_ppm - end) // e.loss_per_cycle_ppm + e.cycles_left
+    e.cycles_permille = kept[CYCLES]
+    e.normalized_life_permille = kept[CYCLES] * 1000 // max(1, p.reservoir_ppm * 1000 // p.cathode_capacity_ppm)
 
-def capacity(e, profile):
-    """Charge that comes out now, and what a user reckons from it."""
-    out = max(0, min(e.active_ppm, e.cathode_capacity_ppm - e.cathode_ppm))
+    # charge that comes out now, energy, and what the voltage window allows
+    out = max(0, min(e.active_ppm, swing - e.cathode_ppm))
     whole = max(1, e.capacity_ppm)
     e.soc_ppm = min(1000000, out * 1000000 // whole)
-    doubt = root(e.cathode_sigma_ppm * e.cathode_sigma_ppm + e.capacity_sigma_ppm * e.capacity_sigma_ppm)
-    e.soc_sigma_ppm = min(1000000, doubt * 1000000 // whole)
-    e.soh_ppm = whole * 1000000 // profile.cathode_capacity_ppm
-    mean_uv = 0
-    swing = max(1, e.cathode_capacity_ppm)
-    for k in range(4):
-        mean_uv += ocv_uv(profile, (e.cathode_ppm + out * (2 * k + 1) // 8) * 1000000 // swing)
-    drop_uv = max(1, profile.one_c_ua * (e.resistance_uohm or profile.resistance_uohm) // 1000000)
-    mean_uv = max(0, mean_uv // 4 - drop_uv // 5)
-    e.energy_mwh = out * profile.nominal_capacity_uah // 1000000 * mean_uv // 1000000000
+    e.soc_sigma_ppm = min(1000000, _hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
+    e.soh_ppm = whole * 1000000 // p.cathode_capacity_ppm
+    drop_uv = max(1, p.one_c_ua * (e.resistance_uohm or p.resistance_uohm) // 1000000)
+    mean_uv = -4 * drop_uv // 5
+    for k in range(1, 8, 2):
+        mean_uv += table(p.ocv_content_ppm, p.ocv_uv, (e.cathode_ppm + out * k // 8) * 1000000 // swing)
+    e.energy_mwh = out * p.nominal_capacity_uah // 1000000 * max(0, mean_uv) // 4000000000
     e.energy_sigma_mwh = e.energy_mwh * e.soc_sigma_ppm // max(1, e.soc_ppm)
-    now_uv = ocv_uv(profile, e.cathode_ppm * 1000000 // swing)
-    e.discharge_limit_permille = max(
-        0, min(profile.discharge_max_permille, (now_uv - profile.min_uv) * 1000 // drop_uv)
-    )
-    e.charge_limit_permille = max(0, min(profile.charge_max_permille, (profile.max_uv - now_uv) * 1000 // drop_uv))
+    now_uv = table(p.ocv_content_ppm, p.ocv_uv, e.cathode_ppm * 1000000 // swing)
+    e.discharge_limit_permille = _within((now_uv - p.min_uv) * 1000 // drop_uv, p.discharge_max_permille)
+    e.charge_limit_permille = _within((p.max_uv - now_uv) * 1000 // drop_uv, p.charge_max_permille)
 
-
-def resistance(e, h):
-    """Mean of what was measured, and its scatter."""
-    if h is not None and h.resistance_uohm:
-        if not e.resistance_sigma_uohm:
-            e.resistance_uohm, e.resistance_sigma_uohm = h.resistance_uohm, h.resistance_uohm // 5
-        off = h.resistance_uohm - e.resistance_uohm
-        e.resistance_uohm += off // 4
-        e.resistance_sigma_uohm = max(1, root((3 * e.resistance_sigma_uohm * e.resistance_sigma_uohm + off * off) // 4))
-
-
-def foresee(e, profile):
-    """How this cell will end (Moh25's three ends, and the spent reservoir of Deng26), and what to do to know more."""
-    if e.short_suspected:
-        e.end_foreseen = END_SHORT
-    elif not e.known:
-        e.end_foreseen = END_OPEN
-    elif e.cycles_left > 0:
-        e.end_foreseen = END_RESERVOIR
-    else:
-        e.end_foreseen = END_ISOLATED if e.isolated_ppm > e.sei_ppm else END_SEI
+    # how it will end (Moh25's three ends, and the spent reservoir of Deng26), and what to do to know more
+    e.end_foreseen = END_ISOLATED if e.isolated_ppm > e.sei_ppm else END_SEI
     e.advice = ADVICE_NONE
+    if e.cycles_left:
+        e.end_foreseen = END_RESERVOIR
     if not e.known:
+        e.end_foreseen = END_OPEN
         e.advice = ADVICE_FULL_DISCHARGE if e.cathode_sigma_ppm < 50000 else ADVICE_FULL_CHARGE
     elif e.active_sigma_ppm > 50000 and e.since_anchor > _OLD:
         e.advice = ADVICE_FULL_DISCHARGE
+    if e.short_suspected:
+        e.end_foreseen = END_SHORT
 
 
 class Watch:
-    """Soft short (physics.md §6.5): a rested voltage that sags, and charge that never comes out."""
+    """Soft short (physics.md §6.5): a rested voltage that sags as no healthy cell's does."""
 
     def __init__(self):
-        self.content = self.rest_s = self.strikes = self.sag = 0
+        self.content = self.rest_s = 0
 
-    def rest(self, content_ppm, slope_uv, rest_s, sigma_uv):
-        """A rested voltage as cathode content, `rest_s` into a rest; 1 when it sags as no healthy cell does."""
+    def sags(self, profile, uv, rest_s):
+        """A voltage `rest_s` into a rest. Once an hour is enough."""
+        content, slope = content_ppm(profile, uv)
         if rest_s < self.rest_s or self.rest_s == 0:
-            self.content, self.rest_s, self.sag = content_ppm, rest_s if rest_s >= _SETTLED_S else 0, 0
-        elif rest_s >= self.rest_s + _WATCH_S:
-            risen = content_ppm - self.content
-            unsure = 3000 + 2 * sigma_uv * 1000000 // max(1, slope_uv)
-            self.sag = 1 if risen > unsure and risen > _LEAK_PPM_PER_H * (rest_s - self.rest_s) // 3600 else 0
-        return self.sag
-
-    def cycle(self, missing_ppb, sigma_ppb, hours):
-        """At a full charge: charge missing since the last one. Three times running far out of the doubt: 1."""
-        if missing_ppb > 3 * sigma_ppb and missing_ppb > _LEAK_PPM_PER_H * 1000 * hours:
-            self.strikes += 1
-        else:
-            self.strikes = 0
-        return 1 if self.strikes >= 3 else 0
+            self.content, self.rest_s = content, rest_s if rest_s >= _SETTLED_S else 0
+        gone_s = rest_s - self.rest_s
+        unsure = 3000 + 2 * profile.voltage_sigma_uv * 1000000 // slope
+        return gone_s >= _WATCH_S and content - self.content > max(unsure, _LEAK_PPM_PER_H * gone_s // 3600)
 
 
-def fill(inventory, h, rates, states):
-    """All of it. `rates`: (isolated, SEI, returned) expected per equivalent full cycle in ppb; `states`: the filter's
-    (ISO, SEI, Q).
+def missing(kept, sigma_ppm):
+    """At a full charge: charge that went in and did not come out since the last one, three times running far out of the
+    doubt, is a soft short.
     """
-    e, f, p = inventory.estimate, inventory.filter, inventory.profile
-    iso, sei, q = states
-    isolated, bound, returned = rates
-    per_cycle = (max(0, f.x[iso]) * isolated + max(0, f.x[sei]) * bound) // ONE - returned
-    e.loss_per_cycle_ppm = max(1, per_cycle // 1000)
-    e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
-    spare = inventory.moving + ((q, -ONE),)
-    e.cycles_left, e.cycles_left_sigma = cycles_until(inventory, spare, per_cycle, isolated, bound, iso, sei)
-    f_end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
-    e.cycles_to_end = max(0, e.capacity_ppm - f_end) * 1000 // max(1, per_cycle) + e.cycles_left
-    e.normalized_life_permille = e.cycles_permille * 1000 // max(1, p.reservoir_ppm * 1000 // p.cathode_capacity_ppm)
-    resistance(e, h)
-    capacity(e, p)
-    foresee(e, p)
+    if kept[FULL_S]:
+        far = max(3 * (sigma_ppm + kept[NET_DOUBT]), _LEAK_PPM_PER_H * kept[FULL_S] // 3600)
+        kept[STRIKES] = kept[STRIKES] + 1 if kept[NET] > far else 0
+        if kept[STRIKES] >= 3:
+            kept[SHORT] = 1
+    kept[FULL_S], kept[NET], kept[NET_DOUBT] = 1, 0, 0
+
+
+def resistance(kept, uohm):
+    """Mean of what was measured, and its scatter."""
+    if uohm:
+        if not kept[RESISTANCE]:
+            kept[RESISTANCE], kept[RESISTANCE_SIGMA] = uohm, uohm // 5
+        off = uohm - kept[RESISTANCE]
+        kept[RESISTANCE] += off // 4
+        kept[RESISTANCE_SIGMA] = max(1, root((3 * kept[RESISTANCE_SIGMA] * kept[RESISTANCE_SIGMA] + off * off) // 4))
+
+
+def _hypot(a, b):
+    return root(a * a + b * b)
+
+
+def _within(value, high):
+    return 0 if value < 0 else high if value > high else value

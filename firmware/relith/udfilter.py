@@ -24,7 +24,7 @@ def root(value):
     """Integer square root (math.isqrt is absent on a board)."""
     guess = 1
     while guess * guess <= value:
-        guess *= 2
+        guess *= 64
     while True:
         better = (guess + value // guess) // 2
         if better >= guess:
@@ -87,11 +87,13 @@ class Filter:
 
     def _weights(self, h):
         """f = U'h for sparse h ((state, factor), …)."""
-        f = [0] * self.n
+        u, f = self.u, [0] * self.n
         for i, factor in h:
             f[i] += factor
             for k in range(i + 1, self.n):
-                f[k] += self.u[k * (k - 1) // 2 + i] * factor // ONE
+                part = u[k * (k - 1) // 2 + i]
+                if part:
+                    f[k] += part if factor == ONE else part * factor // ONE
         return f
 
     def mean(self, h):
@@ -102,13 +104,17 @@ class Filter:
 
     def variance(self, h):
         total = 0
-        f = self._weights(h)
-        for k in range(self.n):
-            total += self.d[k] * f[k] // ONE * f[k] // ONE
-        return total
+        for d, f in zip(self.d, self._weights(h)):
+            if f:
+                total += d * f * f
+        return total // (ONE * ONE)
 
     def sigma(self, h):
         return root(self.variance(h))
+
+    def sigma_of(self, i):
+        """Of one state, in parts per million."""
+        return self.sigma(((i, ONE),)) // 1000
 
     def update(self, h, z, r):
         """Measured h·x = z with variance r. Returns the residual before the update (Bierman, table V.3)."""
@@ -118,6 +124,8 @@ class Filter:
         alpha = max(1, r)
         b = [0] * self.n
         for j in range(self.n):
+            if not f[j]:
+                continue
             v = d[j] * f[j] // ONE
             before = alpha
             alpha = before + v * f[j] // ONE
