@@ -148,7 +148,7 @@ def half_cycle() -> tuple[int, float]:
 
 
 def heap_on_port(port: str, profile: Path) -> int:
-    """As heap_after_start, on an empty board: bytes from its bare prompt to firmware that has been flashed and ticks."""
+    """As heap_after_start, on an empty board: from its bare prompt to firmware that has been flashed and ticks."""
     board = flash.Board(port)
     board.clear()
     before = _heap(board.run)
@@ -156,20 +156,21 @@ def heap_on_port(port: str, profile: Path) -> int:
     flash.flash(port, profile, None, lambda text: None)
     board = flash.Board(port)
     board.clear()
+    board.run(f"os.chdir({flash.chosen(board)[1]!r})")
     board.run(image.at_prompt(TURNS))
     return _heap(board.run) - before
 
 
 def pulled() -> tuple[int, int]:
-    """Of ten pulls of the plug while flashing: how many left neither old nor new firmware; with a switch on meanwhile."""
+    """Of ten pulls of the plug while flashing: how many boards ran neither old nor new firmware; had a switch on."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        profiles = []
+        made = []
         for which in ("old", "new"):
-            folder.joinpath(which).mkdir()
-            made = _profile(folder / which, name=which, sources={"padding": which * 8000})
-            profiles.append(made.rename(folder / f"{which}.json"))
-        seen = pulls.pull(folder / "flash", *profiles, points=10)
+            made.append(
+                _profile(folder, name=which, sources={"padding": which * 8000}).rename(folder / f"{which}.json")
+            )
+        seen = pulls.pull(folder / "flash", made[0], made[1], points=10)
     return sum(one.starts not in (one.old, one.new) for one in seen), sum(one.on for one in seen)
 
 

@@ -135,6 +135,10 @@ class Board:
         """Hard reset; the board runs what it now holds. The port may go away and come back."""
         with contextlib.suppress(*_LOST):
             self.transport.exec_raw_no_follow("import machine\nmachine.reset()")
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the port."""
         with contextlib.suppress(OSError):
             self.transport.close()
 

@@ -239,10 +239,10 @@ def _tables(tree, module) -> Iterator[Any]:
 
 
 class _Shortener(ast.NodeTransformer):
-    def __init__(self, plan, module):
+    def __init__(self, plan, module, own):
         self.plan, self.module = plan, module
         self.known = plan.constants.get(module, {})
-        self.modules = {part for name in plan.constants for part in name.split(".")}
+        self.kept = own | {part for name in plan.constants for part in name.split(".")}
         self.locals = None  # of the outermost function
         self.outside = True  # of any class or function
 
@@ -251,7 +251,7 @@ class _Shortener(ast.NodeTransformer):
 
     def named(self, name):
         """What stands alone: an attribute may be called like a module, which keeps its name."""
-        return name if name in self.modules else self.short(name)
+        return name if name in self.kept else self.short(name)
 
     def local(self, name):
         return (self.locals or {}).get(name) or self.named(name)
@@ -369,7 +369,11 @@ class _Shortener(ast.NodeTransformer):
 
 def shorten(name: str, text: str, plan: Plan) -> str:
     """A module as it stands in the image."""
-    tree = _Shortener(plan, module_of(name)).visit(ast.parse(text))
+    return _shortened(module_of(name), text, plan, set())
+
+
+def _shortened(module: str, text: str, plan: Plan, own: set[str]) -> str:
+    tree = _Shortener(plan, module, own).visit(ast.parse(text))
     return "".join(_bare(line) + "\n" for line in ast.unparse(ast.fix_missing_locations(tree)).splitlines())
 
 
@@ -386,10 +390,11 @@ def _bare(line: str) -> str:
 
 def beside(code: str, plan: Plan) -> str:
     """Text that runs beside an image, in the image's names. What it binds itself, globals and members of its classes,
-    is its own and left alone, so it must not ask the firmware for an attribute of such a name."""
-    groups, _, _ = _groups({"": ast.parse(code)}, set(), set())
-    names = {long: short for long, short in plan.names.items() if long not in set().union(*groups)}
-    return shorten("", code, replace(plan, names=names))
+    is its own and left alone, so it must not ask the firmware for an attribute that its classes have too."""
+    _, own, classes = _groups({"": ast.parse(code)}, set(), set())
+    members = set().union(*classes.values())
+    names = {long: short for long, short in plan.names.items() if long not in members}
+    return _shortened("", code, replace(plan, names=names), own | classes.keys())
 
 
 def readable(text: str, told: dict[str, dict[str, str]]) -> str:

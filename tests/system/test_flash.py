@@ -1,14 +1,11 @@
 """`make flash` on the virtual board: nothing to running, nothing changed, pulled in the middle, and every bad input."""
 
-import contextlib
 import json
-import random
 
 import pytest
 
-from hil import flash, image
-from hil.virtual.bench import Bench
-from hil.virtual.board import VirtualBoard, served
+from hil import bench_board, flash, image, pulls
+from hil.pulls import Watched, board_on, what_starts
 from host_sim.errors import InputError
 
 PROFILE = image.PROFILES / "liu21_nmc532.json"
@@ -32,44 +29,10 @@ def compiled_once():
     patch.undo()
 
 
-class Watched(Bench):
-    """A bench that remembers whether a switch was ever driven on."""
-
-    def __init__(self):
-        self.on = []
-        self.now = ""
-        super().__init__()
-
-    def advance(self, milliseconds):
-        super().advance(milliseconds)
-        if any(self.hardware.pins.get(name) for name in ("charge", "discharge", "enable")):
-            self.on.append(self.now)
-
-
-@contextlib.contextmanager
-def board_on(folder, bench=None, **options):
-    bench = bench or Bench()
-    folder.mkdir(exist_ok=True)
-    with VirtualBoard(folder, bench.hardware, **options) as board, served(board) as port:
-        yield board, port
-
-
 def profile_named(folder, name, **changes):
     path = folder / f"{name}.json"
     path.write_text(json.dumps(json.loads(PROFILE.read_text()) | {"name": name} | changes))
     return path
-
-
-def what_starts(folder):
-    """Name of the profile that a power-up on this flash runs; "" when nothing starts. Off until it ticks."""
-    bench = Watched()
-    with VirtualBoard(folder, bench.hardware, stepped=True) as board:
-        board.start()
-        assert not bench.on
-        if not board.processor.looping:
-            return ""
-        board.step()
-        return board.exec(image.at_prompt("import relith\nprint(relith.running.profile.name)")).strip()
 
 
 def test_from_nothing_to_running_and_again_with_nothing_changed(tmp_path):
@@ -107,60 +70,19 @@ def test_journal_survives_flashing(tmp_path):
     assert (tmp_path / "flash" / "journal.0").read_bytes() != b"" != before
 
 
-class Pulled(Exception):
-    pass
+def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path):
+    old, new = (profile_named(tmp_path, name, sources={"padding": name * 2000}) for name in ("old", "new"))
+    seen = pulls.pull(tmp_path / "flash", old, new, points=10)
+    assert [one.starts for one in seen if one.starts not in (one.old, one.new)] == []
+    assert not any(one.on for one in seen), "a switch was on while the board was being flashed"
+    assert {one.starts == one.new for one in seen} == {True, False}, "every pull came before, or after, the choice"
 
 
-def commands_of(folder, profile, monkeypatch):
-    """How many commands a whole flash takes."""
-    count = 0
-    run = flash.Board.run
-
-    def counting(self, code, timeout=20.0):
-        nonlocal count
-        count += 1
-        return run(self, code, timeout)
-
-    with monkeypatch.context() as patch, board_on(folder) as (_, port):
-        patch.setattr(flash.Board, "run", counting)
-        flash.flash(port, profile, None, lambda text: None)
-    return count
-
-
-def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path, monkeypatch):
-    old, new = profile_named(tmp_path, "old"), profile_named(tmp_path, "new")
-    total = commands_of(tmp_path / "flash", old, monkeypatch)
-    run = flash.Board.run
-    seen = ["old"]
-    rng = random.Random(7)
-    for point in [*sorted(rng.sample(range(1, total), 8)), total - 2, total - 3]:
-        wanted = new if seen[-1] == "old" else old
-        for folder in flash.FOLDERS:  # nothing may be reused, or there would be little to interrupt
-            if folder not in (tmp_path / "flash" / "firmware.1").read_text():
-                for path in (tmp_path / "flash" / folder).rglob("*.mpy"):
-                    path.unlink()
-        bench = Watched()
-        left = point
-
-        with board_on(tmp_path / "flash", bench) as (board, port):
-            bench.on.clear()
-
-            def pulled(self, code, timeout=20.0, board=board, bench=bench):
-                nonlocal left
-                left -= 1
-                bench.now = "flashing"
-                if left == 0:
-                    board.kill()
-                    raise Pulled
-                return run(self, code, timeout)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(flash.Board, "run", pulled)
-                with contextlib.suppress(Pulled):
-                    flash.flash(port, wanted, None, lambda text: None)
-        assert "flashing" not in bench.on
-        seen.append(what_starts(tmp_path / "flash"))
-    assert set(seen[1:]) == {"old", "new"}
+def test_the_budget_on_a_port_is_that_of_the_processor(tmp_path):
+    """What `make bench UF2=…` does to an emulated Pico, on a virtual board."""
+    with board_on(tmp_path / "flash") as (_, port):
+        there = bench_board.heap_on_port(port, PROFILE)
+    assert there == pytest.approx(bench_board.heap_after_start(1), rel=0.05)
 
 
 def refused(folder, bench=None, profile=PROFILE, board=None, **options):
