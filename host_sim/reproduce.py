@@ -149,7 +149,7 @@ def write_html(path, worlds, picture):
             sign = {"within": "", "gt": "&gt; ", "lt": "&lt; "}[t.op]
             tolerance = "" if t.tolerance is None else f"± {t.tolerance:g}"
             told = html.escape(f"{t.experiment}: {t.quantity} ({t.source})")
-            numbers = (f"{row.value:.4g}", f"{row.low:.4g} … {row.high:.4g}", f"{sign}{t.target:g}", tolerance)
+            numbers = (f"{row.value:.5g}", f"{row.low:.5g} … {row.high:.5g}", f"{sign}{t.target:g}", tolerance)
             texts = (t.id, *numbers, html.escape(t.unit), "yes" if t.id in FITTED else "no", told)
             mark = "" if row.ok else " class='no'"
             parts.append(f"<tr{mark}>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
@@ -177,7 +177,7 @@ def main(argv=None):
             if not row.ok or world == DEFAULT:
                 t = row.target
                 within = f"± {t.tolerance:g}" if t.tolerance is not None else t.op
-                print(f"  {t.id:4} {row.value:9.4g}  {t.target:6g} {within:7} {'ok' if row.ok else 'OUTSIDE'}")
+                print(f"  {t.id:4} {row.value:9.5g}  {t.target:6g} {within:7} {'ok' if row.ok else 'OUTSIDE'}")
     if DEFAULT in worlds:
         draw(out / "reproduction.png", worlds)
         write_html(out / "reproduction.html", worlds, out / "reproduction.png")
