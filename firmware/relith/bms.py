@@ -16,13 +16,14 @@ from relith.inventory import Inventory
 from relith.journal import EMPTY, Journal
 from relith.ledger import Ledger
 from relith.link import Link
-from relith.log import REFUSAL, Log
+from relith.log import ANCHOR, REFUSAL, Log
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
 from relith.states import BOOT, FAULT, LOCKOUT, PULSE, REST, Machine, facts
 
 _SAVE_PPM = const(100000)  # charge moved between two journal records
+_HOUR_S = const(3600)
 _WHY_GRANTED = const(0)
 _WHY_STILL = const(32)
 _WHY_DAYS = const(33)
@@ -58,6 +59,7 @@ class Bms:
         self.journal_bad = 0  # 1: interventions stay off
         self.short_suspected = 0  # 1: rest sag or charge that never returns
         self._saved_ppm = self._saved_s = self._saved_latches = 0
+        self._watched_s = 0  # into this rest, when the voltages were last compared
         self._remember()
 
     def tick(self, readings):
@@ -91,6 +93,8 @@ class Bms:
         self.ledger.count(readings, belief, machine.state == REST and self.gate.run_ms > 0)
         self.ledger.bleed(readings.cell_uv, outputs.balance_mask, self.gate.bleed_uv, self.clock.elapsed_ms)
         tracker.update(readings, belief, self.clock.elapsed_ms)
+        if abs(tracker.rest_s - self._watched_s) >= _HOUR_S and belief.voltage_good:
+            self._watch()
         self.protection.measure(self)
         self.protection.update(self.clock.elapsed_ms)
         self.gate.watch(self)
@@ -145,7 +149,22 @@ class Bms:
         for k in range(len(self.inventories)):
             self.tracker.record(self.h, k, 1)
             self.inventories[k].half_cycle(self.h)
+            for kind, residual_ppm in self.inventories[k].anchors:
+                self.log.add(self.clock.seconds, ANCHOR << 24 | k << 8 | kind, residual_ppm)
+        self._suspect()
         self._save()
+
+    def _watch(self):
+        """Once an hour in a rest: does a cell's voltage sag?"""
+        self._watched_s = self.tracker.rest_s
+        for k in range(len(self.inventories)):
+            self.inventories[k].rest(self.readings.cell_uv[k], self._watched_s)
+        self._suspect()
+
+    def _suspect(self):
+        for e in self.estimates:
+            if e.short_suspected:
+                self.short_suspected = 1
 
     # -- journal -------------------------------------------------------------------------------------------
 
@@ -179,6 +198,7 @@ class Bms:
             if self.journal.status != EMPTY:
                 self.journal_bad = 1
                 self.protection.lock()
+        self._suspect()
         self.boots += 1
         self._save()
 
@@ -197,6 +217,7 @@ class Bms:
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
+        self.short_suspected = 0
         return self.calibrated()
 
     def calibrated(self):
