@@ -248,7 +248,7 @@ class HostBoard(Board):
     """The firmware in this process. Readings go in directly, commands and telemetry over the link as on every board."""
 
     kind = "host"
-    can = frozenset({"truth", "sensors", "switches", "power", "flash", "storage", "link", "fast", "past"})
+    can = frozenset({"truth", "sensors", "switches", "power", "flash", "storage", "link", "fast", "past", "injection"})
 
     def _power(self, slots: Mapping[int, bytes], watchdog: bool) -> Any:
         from boards.inject import Injector

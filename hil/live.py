@@ -18,11 +18,11 @@ from relith.profile import Profile
 from relith.readings import Outputs
 
 from hil.boards import Board
-from hil.codec import LinkError
 from hil.instruments import loopback
 from hil.instruments.bench import Bench, build
 from hil.instruments.errors import InstrumentError, Lost, NotAllowed
 from hil.judge import Verdict
+from hil.orders import ORDERS, give
 from hil.rigs import InstrumentFile, Rig
 from hil.rows import PPM, UNKNOWN_TRUTH, said
 from hil.runner import Progress, Result, Timing, lateness
@@ -109,7 +109,6 @@ class Live:
         self.scenario, self.rig, self.board, self.bench, self.limits = scenario, rig, board, bench, rig.limits
         self.ratings = ratings_of(scenario.profile, scenario.use)
         self.trace = Trace()
-        self.answer = "none"
         self.answers: list[str] = []
         self.work_s: list[float] = []
         self.late_s: list[float] = []
@@ -139,7 +138,7 @@ class Live:
             self._listen(now_s)
             row = self.period(now_s)
             self.row = row | said(
-                self.board, self.outputs(), self.ratings.current_lsb_a, self.answer, now_s - self.heard_s
+                self.board, self.outputs(), self.ratings.current_lsb_a, self.answers, now_s - self.heard_s
             )
             self.trace.append(now_s, self.row)
             self.work_s.append(time.perf_counter() - began - now_s)
@@ -188,27 +187,8 @@ class Live:
                 self._ending.append((now_s + waiting[0].for_s, waiting[0].name, undo))
 
     def _do(self, one: Happening, now_s: float) -> Callable[[], None]:
-        command = {
-            "arm": lambda: ("arm", int(one.values["days"]), 0),
-            "disarm": lambda: ("disarm", 0, 0),
-            "stop": lambda: ("stop", 0, 0),
-            "resume": lambda: ("resume", 0, 0),
-            "clear": lambda: ("clear_latch", 0, 0),
-            "store": lambda: ("storage", 1, 0),
-            "use": lambda: ("storage", 0, 0),
-            "commission": lambda: ("commission", 0, 0),
-            "calendar": lambda: ("calendar", int(one.values["free"]), int(one.values["full_in"] or -1)),
-        }
-        if one.action in command:
-            try:
-                self.answer = self.board.command(*command[one.action]())
-            except LinkError as error:
-                self.answer = f"silent: {error}"
-            self.answers.append(self.answer)
-        elif one.action != "mark":
-            raise InputError(
-                f"{self.scenario.path.name}: {one.name}: '{one.action}' is not possible on rig {self.rig.name}"
-            )
+        if one.action in ORDERS:
+            self.answers.append(give(self.board, self.scenario, one, self.ratings.current_lsb_a))
         return lambda: None
 
 
@@ -219,8 +199,6 @@ class OnBench(Live):
         limits, bench = self.limits, self.bench
         start = past(self.scenario)
         cell = cells_of(self.scenario)
-        if getattr(cell, "cells", None):
-            raise InputError(f"{self.rig.path.name}: one emulator stands in for one cell, the profile has a string")
         cell.restore(start.states[0])
         self.cell = cell
         self.actor = actor_of(self.scenario, self.ratings)
@@ -233,14 +211,18 @@ class OnBench(Live):
             if role in bench.instruments:
                 bench[role].program_limits(limits)
                 self.answers.append(f"{role}: {bench[role].sign_test()}")
-        if "chamber" in bench.instruments:
-            bench["chamber"].set_temperature_degc(self.scenario.weather_degc)
+        self._weather(self.scenario.weather_degc)
         bench["emulator"].priority("voltage")
         bench["emulator"].set_voltage_v(self._bounded(cell.voltage_v))
         bench["emulator"].on()
         if "relay" in bench.instruments:
             bench["relay"].close_contact()
         self.board.start(start.slots)
+
+    def _weather(self, degc: float) -> None:
+        self.ambient_degc = degc
+        if "chamber" in self.bench.instruments:
+            self.bench["chamber"].set_temperature_degc(degc)
 
     def _bounded(self, voltage_v: float) -> float:
         if not 0.0 <= voltage_v <= self.limits.voltage_v:
@@ -252,7 +234,7 @@ class OnBench(Live):
         cell, emulator = self.cell, self.bench["emulator"]
         current_a = emulator.cell_current_a()
         if elapsed_s > 0:
-            cell.advance(Control.current(current_a), elapsed_s, self.scenario.weather_degc)
+            cell.advance(Control.current(current_a), elapsed_s, self.ambient_degc)
         emulator.set_voltage_v(self._bounded(cell.voltage_v))
         self.net_ah += current_a * elapsed_s / 3600.0
         self._use(now_s, current_a)
@@ -321,6 +303,9 @@ class OnBench(Live):
         if one.action == "soft_short":
             self.cell.set_short(one.values["resistance"] * self.cell.area_cm2)
             return lambda: self.cell.set_short(float("inf"))
+        if one.action == "ambient":
+            self._weather(one.values["temperature"])
+            return lambda: None
         return super()._do(one, now_s)
 
 

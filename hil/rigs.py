@@ -17,9 +17,11 @@ from hil import tables
 from hil.boards import Board, HostBoard, VirtualRigBoard
 from hil.instruments.capabilities import Limits
 from hil.instruments.dialects import DIALECTS
+from hil.orders import ORDERS
 from hil.scenario import Scenario
 from hil.serialport import BAUD
 from hil.tables import Table
+from hil.usb import UsbBoard
 from host_sim.errors import InputError
 
 FOLDER = Path(__file__).parent / "rigs"
@@ -42,15 +44,20 @@ WORDS = {  # a scenario's need, for people
     "storage": "a flash that can be made to keep something else",
     "link": "a wire that can be cut and disturbed",
     "fast": "time faster than the wall's",
+    "injection": "a build that takes injected readings",
     "past": "a board that wakes up with a given journal",
 }
 # what a kind of cell lets be done, whatever the board
 CELL_CAN = {
-    "simulated": frozenset({"truth", "sensors", "switches", "power", "flash", "storage", "link", "fast", "past"}),
-    "bench": frozenset({"truth", "power", "link", "past"}),
+    "simulated": frozenset(WORDS),
+    "bench": frozenset({"truth", "past"}),
     "real": frozenset[str](),
 }
-USB_CAN = frozenset({"truth", "sensors", "switches", "link", "fast"})
+# events that a rig with real terminals knows; one with a simulated cell knows them all
+EVENTS = {
+    "bench": ORDERS | {"mark", "charge_anyway", "draw_anyway", "soft_short", "ambient"},
+    "real": ORDERS | {"mark"},
+}
 
 
 @dataclass(frozen=True)
@@ -87,23 +94,26 @@ class Rig:
         board = {
             "host": HostBoard.can,
             "virtual": VirtualRigBoard.can,
-            "usb": USB_CAN | ({"past"} if self.repl else set()),
+            "usb": UsbBoard.can | ({"past"} if self.repl else set()),
         }[self.board]
         can = board & CELL_CAN[self.cell]
         return can - {"fast"} if self.time == "real" else can
 
     def cannot(self, scenario: Scenario) -> str:
         """Why a scenario cannot be run here, in words; empty when it can."""
-        missing = sorted(scenario.needs - self.can)
-        return "needs " + ", ".join(WORDS[need] for need in missing) if missing else ""
+        missing = [WORDS[need] for need in sorted(scenario.needs - self.can)]
+        if self.cell in EVENTS:
+            beyond = {one.action for one in scenario.happenings} - EVENTS[self.cell] - {"fault"}
+            missing += [f"a way to do '{action}'" for action in sorted(beyond)]
+        if self.cell == "bench" and scenario.profile.cell_count > 1:
+            missing.append("an emulator for every cell of the string")
+        return "needs " + ", ".join(missing) if missing else ""
 
     def make_board(self, scenario: Scenario) -> Board:
         if self.board == "host":
             return HostBoard(scenario.profile, scenario.profile_text)
         if self.board == "virtual":
             return VirtualRigBoard(scenario.profile, scenario.profile_text)
-        from hil.usb import UsbBoard
-
         assert self.port is not None
         return UsbBoard(scenario.profile, scenario.profile_text, self.port, self.baud, self.repl)
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from hil import words
 from hil.boards import Board
-from hil.signals import SIGNALS, TRUTH
+from hil.signals import MEASURED, SIGNALS, TRUTH
 
 PPM = 1e-6
-UNKNOWN_TRUTH: dict[str, Any] = {one.name: None for one in SIGNALS.values() if one.source == TRUTH}
+UNKNOWN_TRUTH: dict[str, Any] = {one.name: None for one in SIGNALS.values() if one.source in (TRUTH, MEASURED)}
 
 
-def said(board: Board, outputs: Any, lsb_a: float, answer: str, age_s: float) -> dict[str, Any]:
+def said(board: Board, outputs: Any, lsb_a: float, answers: list[str], age_s: float) -> dict[str, Any]:
     """What the board's outputs and telemetry say. `outputs`: anything with the fields of `Outputs`; `lsb_a`: amperes in
-    a count; `answer` to the last command; `age_s` of what was last heard or told."""
+    a count; `answers` to commands, the last counts; `age_s` of what was last heard or told."""
     latest = board.latest()
     estimate = latest.get("estimate", {})
 
@@ -40,6 +40,6 @@ def said(board: Board, outputs: Any, lsb_a: float, answer: str, age_s: float) ->
         "rig_build": latest.get("welcome", {}).get("rig"),
         "boots": board.boots,
         "link_refused": board.refused(),
-        "answer": answer.partition(":")[0],
+        "answer": answers[-1].partition(":")[0] if answers else "none",
         "readings_age": age_s,
     }

@@ -15,6 +15,7 @@ from relith.profile import Profile, ProfileError
 
 from hil import tables
 from hil.condition import Condition, Span, parse_condition, parse_span
+from hil.signals import TRUTH
 from hil.tables import Table
 from hil.units import quantity
 from host_sim.cell import SETS, WORLDS
@@ -343,8 +344,10 @@ def _needs(
             needs.add("truth")
         elif one.action in ("stop_line", "consent_withdrawn", "hardware_trip"):
             needs.add("sensors")
-    if any(signal.source == "truth" for one in expectations for signal in one.condition.signals()):
+    if any(signal.source == TRUTH for one in expectations for signal in one.condition.signals()):
         needs.add("truth")
+    if any(signal.name == "rig_build" for one in expectations for signal in one.condition.signals()):
+        needs.add("injection")
     if any(life.values()) or charged:
         needs.add("past")
     if duration_s > LOCKSTEP_S:

@@ -1,14 +1,15 @@
 """What a scenario may speak of: every signal that a rig records at each tick, with its unit or its words.
 
-`Source.TRUTH` signals come from the simulated cell and plant, so a rig with a real cell does not have them;
-`SAID` ones come from the board's own outputs and telemetry, so every rig does.
+`TRUTH` signals come from the simulated cell and plant, so a rig with a real cell does not have them; `MEASURED` ones
+are true where the cell is simulated, and what the board reads where it is real; `SAID` ones come from the board's own
+outputs and telemetry; so every rig has both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TRUTH, SAID, RIG = "truth", "said", "rig"
+TRUTH, MEASURED, SAID, RIG = "truth", "measured", "said", "rig"
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Signal:
 SIGNALS = {
     one.name: one
     for one in (
-        Signal("lowest_cell_voltage", "voltage", TRUTH, "true voltage of the lowest cell"),
-        Signal("highest_cell_voltage", "voltage", TRUTH, "true voltage of the highest cell"),
-        Signal("current", "current", TRUTH, "true cell current; positive charges"),
-        Signal("temperature", "temperature", TRUTH, "true cell temperature"),
+        Signal("lowest_cell_voltage", "voltage", MEASURED, "true voltage of the lowest cell"),
+        Signal("highest_cell_voltage", "voltage", MEASURED, "true voltage of the highest cell"),
+        Signal("current", "current", MEASURED, "true cell current; positive charges"),
+        Signal("temperature", "temperature", MEASURED, "true cell temperature"),
         Signal("pulse_current", "current", TRUTH, "what the pulse sink truly draws"),
         Signal("isolated_lithium", "share", TRUTH, "true isolated lithium, of nominal capacity"),
         Signal("active_lithium", "share", TRUTH, "true active lithium on the anode, of nominal capacity"),

@@ -25,7 +25,6 @@ class TerminalBoard(Board):
     """Reads cell voltage and current from `node`; its pulse sink and its switches act on it."""
 
     kind = "host"
-    can = frozenset({"truth", "link", "past", "power"})
 
     def __init__(self, profile: Profile, text: str, node: Node, sensors: SensorModel) -> None:
         super().__init__(profile, text)

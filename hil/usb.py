@@ -23,7 +23,7 @@ class UsbBoard(LinkBoard):
     before a scenario; without it the board keeps what it has. `rig`: whether it must be a rig build, or must not."""
 
     kind = "usb"
-    can = frozenset({"truth", "sensors", "switches", "link", "fast"})
+    can = frozenset({"truth", "sensors", "switches", "link", "fast", "injection"})
 
     def __init__(self, profile: Profile, text: str, port: str, baud: int, repl: str | None, rig: bool = True) -> None:
         super().__init__(profile, text)

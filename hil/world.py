@@ -15,11 +15,11 @@ from relith.journal import decode
 from relith.readings import Outputs, Readings
 
 from hil.boards import WATCHDOG_MS, Board
-from hil.rows import PPM, said
+from hil.orders import ORDERS, give
+from hil.rows import said
 from hil.scenario import BOARD, SENSORS, Happening, Scenario
 from hil.trace import Trace
 from host_sim.cell import Control
-from host_sim.errors import InputError
 from host_sim.loop import ClosedLoop
 from host_sim.plant import Plant
 from host_sim.sensors import SensorModel
@@ -76,7 +76,6 @@ class World:
         self.flags: dict[str, float] = {}  # operator and hardware lines, and until when they act
         self.cable_out_s: float | None = None  # since when
         self.frozen = Outputs()
-        self.answer = "none"
         self.answers: list[str] = []  # what the board said to every command, in words
         self.clock_known = 1
         self.watchdog = 0
@@ -130,6 +129,9 @@ class World:
 
     def _begin(self, happening: Happening, now_s: float) -> None:
         self.trace.moments[happening.name] = now_s
+        if happening.action in ORDERS:
+            self.answers.append(give(self.board, self.scenario, happening, self.ratings.current_lsb_a))
+            return
         act = getattr(self, f"_do_{happening.action}")
         undo = act(happening.values, now_s, happening.for_s if happening.for_s is not None else math.inf)
         if happening.for_s is not None and undo is not None:
@@ -174,54 +176,8 @@ class World:
         target.fault(component, verb, scaled)
         return lambda: target.fault(component, "ok")
 
-    def _command(self, name: str, a: int = 0, b: int = 0) -> None:
-        self._answered(self.board.command(name, a, b))
-
-    def _answered(self, answer: str) -> None:
-        self.answer = answer
-        self.answers.append(answer)
-
-    def _do_arm(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("arm", int(values["days"]))
-
-    def _do_disarm(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("disarm")
-
-    def _do_stop(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("stop")
-
-    def _do_resume(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("resume")
-
     def _do_mark(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         """Only the moment counts."""
-
-    def _do_commission(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("commission")
-
-    def _do_clear(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("clear_latch")
-
-    def _do_set_clock(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("set_clock", int(values["days"]), int(values["time_of_day"]))
-
-    def _do_read_black_box(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        kept = self.board.black_box()
-        self._answered(f"done: {len(kept)} bytes" if kept else "refused: the black box is empty")
-
-    def _do_store(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("storage", 1)
-
-    def _do_use(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        self._command("storage", 0)
-
-    def _do_calibrate(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        offset = round(values["offset"] / self.ratings.current_lsb_a * 1e3)
-        self._command("calibrate", offset, round(values["gain"] / PPM))
-
-    def _do_calendar(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        full_in_s = -1 if values["full_in"] is None else int(values["full_in"])
-        self._command("calendar", int(values["free"]), full_in_s)
 
     def _do_stop_line(self, values: Mapping[str, Any], now_s: float, for_s: float) -> Callable[[], None]:
         self.flags["stop"] = now_s + for_s
@@ -300,14 +256,6 @@ class World:
         self.loop.sensors.start_ms = -int(self.loop.sensors.time_ms)
         self.board.start(slots)
 
-    def _do_upload_profile(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
-        path = self.scenario.path.parent / values["profile"]
-        try:
-            data = path.read_bytes()
-        except OSError:
-            raise InputError(f"{self.scenario.path.name}: event.profile: {values['profile']} cannot be read") from None
-        self._answered(self.board.upload(data))
-
     def _do_frame_garbage(self, values: Mapping[str, Any], now_s: float, for_s: float) -> None:
         self.board.raw(self._rng.bytes(int(values["bytes"])))
 
@@ -352,7 +300,7 @@ class World:
             "capacity": self._capacity,
         }
         age_s = 0.0 if self.cable_out_s is None else now_s - self.cable_out_s
-        row |= said(self.board, outputs, self.ratings.current_lsb_a, self.answer, age_s)
+        row |= said(self.board, outputs, self.ratings.current_lsb_a, self.answers, age_s)
         self.row = row
         self.trace.append(now_s, row)
 

@@ -54,7 +54,16 @@ def test_a_good_one_is_read():
     assert one.happenings[1].moment.delay_s == pytest.approx(0.2)
     assert one.expectations[0].after == ("hot", pytest.approx(0.2))
     assert one.expectations[2].condition.high == pytest.approx(4.3)
-    assert {"sensors", "truth"} <= one.needs
+    assert one.needs == {"sensors", "past"}
+
+
+def test_what_it_needs_of_a_rig():
+    data = good()
+    data["expect"][0]["never"] = "pulse_current above 0 A"
+    assert read(data).needs == {"sensors", "past", "truth"}  # voltage is read everywhere, what the sink truly draws not
+    data["run"]["for"] = "10 h"
+    data["expect"][0]["never"] = "rig_build is off"
+    assert read(data).needs == {"sensors", "past", "fast", "injection"}
 
 
 @pytest.mark.parametrize(
