@@ -14,7 +14,7 @@ from host_sim.cell.voltage import FARADAY, GAS, T_REF
 UM_PER_MAH = 4.85  # lithium metal: 206 mAh cm-2 per mm
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def add(s, store, amount):
     """Give `amount` to one store; what rounding cuts off is carried to the next time (Kahan)."""
     y = amount - s[store + 3]
@@ -23,39 +23,39 @@ def add(s, store, amount):
     s[store] = t
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def move(s, source, target, amount):
     """One flux between cathode, active and SEI: what one loses the other gains."""
     add(s, source, -amount)
     add(s, target, amount)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def take_fresh(s, amount):
     s[S.fresh] = max(0.0, s[S.fresh] - amount)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def to_dead(s, amount):
     """Active metal that loses contact; no plating has dealt it a gap yet."""
     add(s, S.active, -amount)
     s[DEAD + GAPS] += amount
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def from_dead(s, k, store, amount):
     """Isolated lithium of class k to the active metal, the SEI or the cathode."""
     s[DEAD + k] -= amount
     add(s, store, amount)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def end_overpotential_mv(j, length_um):
     """End overpotential in mV of an isolated filament along the field at |j| in mA cm-2 (Liu21 Fig 3d, ED Fig 5b)."""
     return 2.63 * j * (1.0 + (j / 3.85) ** 3.73) * length_um / 20.0
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def drift_um_per_h(p, j, kinetic):
     """Mean speed of isolated filaments at stripping current j: Butler–Volmer end current beyond the dead band, limited
     by Li+ supply, along the field, averaged over orientation (4-point Gauss over the cosine)."""
@@ -78,14 +78,14 @@ def drift_um_per_h(p, j, kinetic):
     return UM_PER_MAH * (1.0 - least) * total
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def sand_time_s(p, j, limit):
     """Time in s after which salt at the anode is used up at j above the limiting current (Moh25 eqs 4 and 5, in which
     tau = pi/4 (J*/J)^2 L^2 / (4 D))."""
     return math.pi / 16.0 * (limit / j) ** 2 * (1e-4 * p[P.separator_um]) ** 2 / p[P.salt_diffusivity_cm2_s]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def isolated_share(p, j, roughness, depth, warm):
     """Share isolated of the metal that leaves the deposit at stripping current j (physics: Moh25, Abd24, Zhang25)."""
     slow = p[P.isolation_slow] * math.exp(p[P.self_diffusion_kj_mol] * warm)
@@ -100,7 +100,7 @@ def isolated_share(p, j, roughness, depth, warm):
     return min((p[P.isolation_base] + slow + fast) * shape, 0.9)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def reconnect_by_drift(s, p, j, hours, kinetic):
     """Filaments move towards the anode while it is stripped; where the gap closes they are active again; part of what
     moves corrodes."""
@@ -144,7 +144,7 @@ def reconnect_by_drift(s, p, j, hours, kinetic):
         s[S.total_corroded] += lost + lost_left
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def strip(s, p, j, hours, warm, kinetic):
     """Discharge at internal current j > 0."""
     reconnect_by_drift(s, p, j, hours, kinetic)
@@ -164,7 +164,7 @@ def strip(s, p, j, hours, warm, kinetic):
     s[S.total_stripped] += charge
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def plate(s, p, j, hours, warm):
     """Charge at internal current j > 0: metal and SEI, and what fresh metal does to isolated lithium."""
     charge = j * hours
@@ -203,7 +203,7 @@ def plate(s, p, j, hours, warm):
     regap(s, p, charge)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def regap(s, p, charge):
     """Fresh metal touches what rest has freed, gives new gaps, and undoes (part of) the way moved."""
     touched = -math.expm1(-p[P.touch_per_mah] * charge)
@@ -236,7 +236,7 @@ def regap(s, p, charge):
         s[BARE + k] += pool_bare * p[GAP_WEIGHT + k]
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def idle(s, p, fresh, cathode, hours, warm):
     """What time alone does: corrosion of the deposit (`fresh`, `cathode`: means over the sub-step), the mediator's
     self-discharge, ageing of isolated lithium."""
@@ -264,7 +264,7 @@ def idle(s, p, fresh, cathode, hours, warm):
         take_fresh(s, back)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def age_dead(s, p, fresh, hours):
     """Isolated lithium corrodes and is returned by a mediator; while the anode is stripped, all of it or (as far as
     `local_stripping` says) the plated metal only, its residual SEI dissolves (Zhang24)."""

@@ -11,7 +11,7 @@ FARADAY = 96485.33212  # C mol-1
 T_REF = 298.15  # K
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def open_circuit(ocv, x):
     """Cathode OCV in V, linear between the table's uniform points; x outside 0…1 is its end."""
     u = (min(x, 1.0) if x > 0.0 else 0.0) * (ocv.size - 1)  # so written, NaN stays inside the table
@@ -19,7 +19,7 @@ def open_circuit(ocv, x):
     return ocv[i] + (u - i) * (ocv[i + 1] - ocv[i])
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def conditions(s, p):
     """What the voltage needs beside the current: thermal voltage V, kinetic, resistive factor, resistance ohm cm2."""
     kelvin = s[S.temperature_k]
@@ -35,7 +35,7 @@ def conditions(s, p):
     return 2.0 * GAS * kelvin / FARADAY, kinetic, resistive, ohm
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def voltage_after(s, p, ocv, cond, j, seconds):
     """Terminal voltage in V under internal current j, held for `seconds` from state s (0: at once), and slope dV/dj.
 
@@ -78,7 +78,7 @@ def voltage_after(s, p, ocv, cond, j, seconds):
     return rest + 1e-3 * ohm * j + anode + charge_transfer + electrolyte, slope
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def relax(value, target, dt_over_tau):
     """First-order approach to a constant target, exact."""
     return target + (value - target) * math.exp(-dt_over_tau)
