@@ -51,6 +51,7 @@ def run():
     if absent:
         print(absent, "does not answer")
     relith.running = bms
+    profile = bms.profile
     gc.collect()
 
     def turn():
@@ -59,6 +60,8 @@ def run():
         outputs = bms.tick(bms.readings)
         b.apply(outputs)
         b.feed()  # only after a whole tick
+        if bms.news and profile.log_level > (0 if outputs.alarms else 1):
+            relith.note()
         gc.collect()  # here, where there is time, and not in the middle of a tick
         if bms.wishes.restart:
             b.safe()

@@ -31,7 +31,6 @@ PUBLIC = {
 TABLES = {
     "relith.catalogue": {"READINGS", "TO_HOST"},
     "relith.memory": {"_NUMBERS"},
-    "relith.protection": {"TABLE"},
     "": {"ACTIONS", "SCALARS", "RESULTS"},  # of hil/virtual/player.py
 }
 PROBED = "relith.memory"  # asks with hasattr for names of its table: they are shared with no other
@@ -266,9 +265,8 @@ class _Shortener(ast.NodeTransformer):
         return node
 
     def visit_Module(self, node):
-        table = self.plan.fields if self.module == "relith.protection" else self.plan.names
         for x in _tables(node, self.module):
-            x.value = re.sub(r"\w+", lambda m: self.short(m[0]) if m[0] in table else m[0], x.value)
+            x.value = re.sub(r"\w+", lambda m: self.short(m[0]), x.value)
         return self.generic_visit(node)
 
     def visit_Assign(self, node):
@@ -293,7 +291,7 @@ class _Shortener(ast.NodeTransformer):
 
     def visit_ClassDef(self, node):
         outside, self.outside = self.outside, False
-        node.name = self.short(node.name)
+        node.name = self.named(node.name)
         self.generic_visit(node)
         self.outside = outside
         return node

@@ -1,5 +1,7 @@
 """Relith: battery-management firmware that wins isolated lithium back."""
 
+import sys
+
 try:
     from micropython import const  # a number that the compiler puts in place of its name
 except ImportError:
@@ -14,3 +16,19 @@ def status():
     from relith.tell import tell
 
     tell(running)
+    forget("tell")
+
+
+def note():
+    """One line about what has just changed: main.py calls it as the profile's log_level says."""
+    from relith.tell import note
+
+    note(running)
+    forget("tell")
+
+
+def forget(name):
+    """Give back the memory of a module that is needed no more; it is loaded again when asked for."""
+    if sys.implementation.name == "micropython":
+        del sys.modules["relith." + name]
+        delattr(sys.modules["relith"], name)

@@ -3,10 +3,9 @@
 Every figure is a whole number with its unit in its name; schema.txt lists them with meaning and range.
 """
 
-import sys
 from binascii import crc32
 
-from relith import const
+from relith import const, forget
 
 _FLAT_PPM = const(100000)  # content that one sigma of voltage may stand for
 
@@ -36,9 +35,7 @@ class Profile:
         from relith import schema
 
         schema.fill(self, text, source)
-        if sys.implementation.name == "micropython":  # its code is needed no more: give the memory back
-            del sys.modules["relith.schema"]
-            delattr(sys.modules["relith"], "schema")
+        forget("schema")
 
     def sloping(self, uv):
         """A rested voltage, or 0 where the OCV curve is so flat that it says nothing of the cathode's content."""

@@ -14,9 +14,8 @@ def tell(bms):
         print("Relith is not running.")
         return
     r, out, p = bms.readings, bms.outputs, bms.profile
-    print("%s: %s, %s" % (p.name, STATES[out.state], REASONS[out.reason]))
-    rows = [line.split()[1] for line in lines("protection.txt", CRC) if line[:4] == "row "]
-    print("alarms: " + (", ".join([rows[k] for k in range(len(rows)) if out.alarms >> k & 1]) or "none"))
+    print("%s: %s" % (p.name, _what(out)))
+    print("alarms: " + _alarms(out))
     print(
         "switches: charge %s, discharge %s, pulse %s"
         % tuple([_on(x) for x in (out.charge_enable, out.discharge_enable, out.pulse_count)])
@@ -32,6 +31,20 @@ def tell(bms):
             _percent(e.isolated_ppm, e.isolated_sigma_ppm), _percent(e.sei_ppm, e.sei_sigma_ppm),
         ))  # fmt: skip
     print("temperatures: " + ", ".join(["%d.%02d C" % (t // 100, t % 100) for t in r.temp_cdegc]))
+
+
+def note(bms):
+    """Print what has changed, in a line."""
+    print("%d s: %s; alarms: %s" % (bms.clock.seconds, _what(bms.outputs), _alarms(bms.outputs)))
+
+
+def _what(out):
+    return STATES[out.state] + ", " + REASONS[out.reason]
+
+
+def _alarms(out):
+    rows = [line.split()[1] for line in lines("protection.txt", CRC) if line[:4] == "row "]
+    return ", ".join([rows[k] for k in range(len(rows)) if out.alarms >> k & 1]) or "none"
 
 
 def _on(value):

@@ -227,7 +227,7 @@ def test_a_board_gives_the_memory_of_the_check_back(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "relith.schema", schema)
     monkeypatch.setattr(relith, "schema", schema)
-    monkeypatch.setattr("relith.profile.sys", SimpleNamespace(
+    monkeypatch.setattr("relith.sys", SimpleNamespace(
         implementation=SimpleNamespace(name="micropython"), modules=sys.modules
     ))  # fmt: skip
     Profile(json.dumps(data()), "x.json")

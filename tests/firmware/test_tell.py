@@ -30,3 +30,7 @@ def test_what_runs_tells_all_it_knows(monkeypatch, capsys):
     bms.outputs.alarms = 1 << 3 | 1
     relith.status()
     assert "alarms: hardware_trip, deep_discharge" in capsys.readouterr().out
+    relith.note()
+    assert capsys.readouterr().out == (
+        f"{bms.clock.seconds} s: CHARGE, {REASONS[bms.outputs.reason]}; alarms: hardware_trip, deep_discharge\n"
+    )

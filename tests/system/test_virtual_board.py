@@ -276,6 +276,32 @@ def test_a_reboot_that_the_link_asked_for_happens_after_the_tick_with_switches_o
         assert not any(bench.hardware.pins[name] for name in ("charge", "discharge", "enable"))
 
 
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_console_tells_as_much_as_the_profile_says(tmp_path, bench, level):
+    profile = json.loads((image.PROFILES / "liu21_nmc532.json").read_text()) | {"log_level": level}
+    (tmp_path / "profile.json").write_text(json.dumps(profile))
+    image.write(image.build("virtual", tmp_path / "profile.json"), tmp_path)
+    (tmp_path / "boot.py").write_text("import sys\nsys.path.insert(0, '/')\n")
+    with VirtualBoard(tmp_path, bench.hardware, stepped=True) as board:
+
+        def told():
+            del board.console[:]
+            for _ in range(25):
+                board.advance(100)
+                board.step()
+            return board.console.decode()
+
+        board.start()
+        under_alarm = told()
+        board.exec(image.at_prompt("import relith\nrelith.running.calibrated()"))
+        told()
+        bench.demand_a = 0.05
+        without = told()
+    assert ("; alarms: calibration" in under_alarm) == (level > 0)
+    assert ("CHARGE, " in without and "alarms: none" in without) == (level > 1)
+    assert level or not under_alarm + without
+
+
 @pytest.mark.parametrize("cells", [1, 4, 16])
 def test_a_string_is_read_cell_by_cell(tmp_path, cells):
     bench = Bench(cells)
