@@ -18,6 +18,7 @@ from host_sim.errors import InputError
 
 ZERO_DEGC_K = 273.15
 LEAST_SHARED = 64  # cells of a batch from which on threads are worth their start
+CORES = os.cpu_count() or 1
 FOIL_MAH_CM2 = 100.0  # half cell: lithium in the counter electrode, ample
 
 
@@ -123,7 +124,7 @@ def _advance_cells(s, p, ocv, control, duration, ambient_k, saved, result, begin
 @cache
 def _threads():
     """Threads of this process. Waiting, they sleep: numba's own (prange) spin, and crawl on a machine that is busy."""
-    return ThreadPoolExecutor(os.cpu_count())
+    return ThreadPoolExecutor(CORES)
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)
@@ -180,8 +181,10 @@ class CellBatch:
         if self.n < LEAST_SHARED:
             _advance_cells(*arguments, 0, self.n)
         else:
-            ends = np.linspace(0, self.n, (os.cpu_count() or 1) + 1).astype(int).tolist()
-            for part in [_threads().submit(_advance_cells, *arguments, a, b) for a, b in pairwise(ends)]:
+            ends = [self.n * k // CORES for k in range(CORES + 1)]
+            others = [_threads().submit(_advance_cells, *arguments, a, b) for a, b in pairwise(ends[1:])]
+            _advance_cells(*arguments, 0, ends[1])
+            for part in others:
                 part.result()
         return self._result[:, 0].copy(), self._result[:, 1].astype(np.int8)
 
