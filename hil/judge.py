@@ -106,7 +106,7 @@ def _within(expectation: Expectation, text: str, window: np.ndarray, trace: Trac
 
 
 def _never(condition: Condition, what: str, text: str, window: np.ndarray, first: int | None, trace: Trace) -> Verdict:
-    limit = f"never {condition.text}"
+    limit = "never"
     if first is not None:
         return Verdict(text, what, f"after {show(trace.time_s[first], 'time')}", limit, False, trace.time_s[first])
     clause = condition.clauses[0]

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from hil.rows import black_box
 from hil.runner import CANNOT, ERROR, FAILED, PASSED, Result, together
 from hil.units import show
 from host_sim.formats import bdf
@@ -110,7 +111,8 @@ def _black_box(folder: Path, result: Result) -> None:
         row: dict[str, Any] = {"time_s": trace.time_s[k]}
         row |= {name: (None if np.isnan(values[k]) else values[k]) for name, values in trace.numbers.items()}
         rows.append(row | {name: values[k] for name, values in trace.words.items()})
-    text = {"reason": result.reason, "answers": result.answers, "board": result.black_box.hex(), "ticks": rows}
+    kept = black_box(result.black_box, result.scenario.profile.current_lsb_na * 1e-9)
+    text = {"reason": result.reason, "answers": result.answers, "board": kept, "ticks": rows}
     (folder / f"{result.scenario.name}.blackbox.json").write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
 
 

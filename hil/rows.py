@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from hil import words
@@ -43,3 +44,25 @@ def said(board: Board, outputs: Any, lsb_a: float, answers: list[str], age_s: fl
         "answer": answers[-1].partition(":")[0] if answers else "none",
         "readings_age": age_s,
     }
+
+
+def black_box(data: bytes, lsb_a: float) -> list[dict[str, Any]]:
+    """A board's black box (firmware/relith/blackbox.py, `kept`) in words and units, oldest tick first."""
+    rows = []
+    for time_s, count, low_uv, high_uv, cdegc, told, alarm, granted in struct.iter_unpack("<8i", data):
+        row = {
+            "clock_s": time_s,
+            "current": count * lsb_a,
+            "lowest_cell_voltage": low_uv * PPM,
+            "highest_cell_voltage": high_uv * PPM,
+            "temperature": cdegc * 1e-2,
+            "state": words.states_()[told >> 16],
+            "decision": words.decisions()[told >> 8 & 0xFF],
+            "reason": words.reasons()[told & 0xFF],
+            "alarm": words.alarm_names(alarm),
+            "charge_permitted": granted & 1,
+            "discharge_permitted": granted >> 1 & 1,
+            "pulse_ordered": (granted >> 2) * lsb_a,
+        }
+        rows.append(row)
+    return rows

@@ -101,7 +101,7 @@ def run(
         failed = [verdict for verdict in result.verdicts if not verdict.ok]
         if failed:
             result.state = FAILED
-            result.reason = f"{failed[0].text}: {failed[0].measured}"
+            result.reason = f"{failed[0].text}: {failed[0].measured} (allowed: {failed[0].limit})"
     except (InstrumentError, LinkError) as error:
         result.state, result.reason = FAILED, str(error)
     result.took_s = time.perf_counter() - began
