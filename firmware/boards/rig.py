@@ -1,6 +1,6 @@
 """A rig build: the readings come over the link, the outputs go back over it, and there is no switch to turn on.
 
-Not a board of its own: rig_pico, rig_esp32, rig_virtual name the UART and the watchdog.
+Not a board of its own: rig_pico and rig_virtual name the UART and the watchdog.
 """
 
 import time

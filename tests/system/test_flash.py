@@ -1,6 +1,7 @@
 """`make flash` on the virtual board: nothing to running, nothing changed, pulled in the middle, and every bad input."""
 
 import json
+import time
 
 import pytest
 
@@ -85,9 +86,17 @@ def test_the_budget_on_a_port_is_that_of_the_processor(tmp_path):
     assert there == pytest.approx(bench_board.heap_after_start(1), rel=0.05)
 
 
-def refused(folder, bench=None, profile=PROFILE, board=None, **options):
-    with board_on(folder, bench, **options) as (_, port), pytest.raises(InputError) as caught:
-        flash.flash(port, profile, board, lambda text: None)
+def refused(folder, bench=None, profile=PROFILE, board=None, running=False, **options):
+    """The one sentence that refuses; every switch is off then, although one was on when the board was `running`."""
+    bench = bench or Watched()
+    with board_on(folder, bench, **options) as (_, port):
+        until = time.monotonic() + 30
+        while running and not bench.on:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with pytest.raises(InputError) as caught:
+            flash.flash(port, profile, board, lambda text: None)
+        assert not any(bench.hardware.pins.get(name) for name in pulls.SWITCHES)
     assert "\n" not in str(caught.value)
     return str(caught.value).replace(port, "PORT")
 
@@ -125,7 +134,7 @@ def test_flash_that_fills_up_on_the_way(tmp_path):
     used = sum(p.stat().st_size for p in (tmp_path / "flash").rglob("*") if p.is_file())
     with pytest.MonkeyPatch().context() as patch:
         patch.setattr(flash, "BLOCK", -4096)  # as if the board had said that there is room
-        told = refused(tmp_path / "flash", board="rig_virtual", capacity_bytes=used + 3000)
+        told = refused(tmp_path / "flash", board="rig_virtual", capacity_bytes=used + 3000, running=True)
     assert told == "PORT=PORT: the flash is full; what ran before stays"
     assert what_starts(tmp_path / "flash") == "old"
 
@@ -139,7 +148,7 @@ def test_read_only_file_system(tmp_path):
 def test_a_profile_for_another_board(tmp_path):
     with board_on(tmp_path / "flash") as (_, port):
         flash.flash(port, profile_named(tmp_path, "old"), None, lambda text: None)
-    told = refused(tmp_path / "flash", profile=profile_named(tmp_path, "big", pulse_max_s=1200))
+    told = refused(tmp_path / "flash", profile=profile_named(tmp_path, "big", pulse_max_s=1200), running=True)
     assert told == (
         "PORT=PORT: self-test: ValueError: pulse_max_s is 1200, this board's one-shot ends at 330; "
         "outputs are off, what ran before stays"
