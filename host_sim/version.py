@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -10,8 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("firmware", "host_sim")
 
 
+@cache
 def version() -> str:
-    """`0.1.0+abcdef012345`: the installed version and twelve hex digits over firmware and simulator sources."""
+    """`0.1.0+abcdef012345`: the installed version and twelve hex digits over firmware and simulator sources when first asked."""
     digest = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*")):
