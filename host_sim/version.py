@@ -13,7 +13,8 @@ SOURCES = ("firmware", "host_sim")
 
 @cache
 def version() -> str:
-    """`0.1.0+abcdef012345`: the installed version and twelve hex digits over firmware and simulator sources when first asked."""
+    """`0.1.0+abcdef012345`: the installed version and twelve hex digits over firmware and simulator sources, as
+    they were when first asked."""
     digest = hashlib.sha256()
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*")):
