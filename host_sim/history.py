@@ -154,11 +154,12 @@ def check(history: History, profile) -> None:
             f"{h.place(len(size) - 1)}: {moved_ah * MAH:.4g} mAh have moved in all until here; {fits}: another unit "
             "(--columns), another cell (--capacity MAH, --profile), or no cycling?"
         )
-    _check_signs(h, profile, nominal_ah)
+    check_signs(h, profile)
 
 
-def _check_signs(h: History, profile, nominal_ah: float) -> None:
-    """Current and voltage must go the same way: mixed or turned signs are found where they do not."""
+def check_signs(h: History, profile) -> None:
+    """Current and voltage must go the same way: mixed or turned signs show where they do not. Raises InputError."""
+    nominal_ah = profile.nominal_capacity_uah * 1e-6
     current, time_s = h.current_a, h.time_s
     volts = h.voltage_v.mean(axis=1)
     idle_a = profile.one_c_ua * 1e-6 * profile.idle_permille * 1e-3

@@ -22,7 +22,7 @@ SLOW = "relith-sim__slow-cycle-and-pulses__20250101_001.bdf.csv"
 LIFE = "relith-sim__spent-reservoir__20250101_001.bdf.csv"
 PROFILE = ROOT / "firmware" / "profiles" / "liu21_nmc532.json"
 ONE_C_A = 0.267
-ROW_V, PIECE_S = 0.005, 20.0  # a row when the voltage has moved so far, looked at so often
+PIECE_S = 20.0  # a cycler looks this often whether a row is due
 THIN_MAH_CM2 = 0.3  # reservoir of the cell that spends it
 COLUMNS = ("Test Time / s", "Voltage / V", "Current / A", "Cycle Count / 1", "Step Count / 1",
            "Surface Temperature / degC", "Charging Capacity / Ah", "Discharging Capacity / Ah")  # fmt: skip
@@ -32,15 +32,15 @@ STORES = ("Cathode Lithium / Ah", "Live Lithium / Ah", "Isolated Lithium / Ah", 
 class Cycler:
     """Plays steps on a cell and writes rows as cyclers do: at the end of every step, and every so often within."""
 
-    def __init__(self, cell: Cell):
-        self.cell = cell
+    def __init__(self, cell: Cell, v_max: float = 4.2, v_min: float = 3.0, row_v: float = 0.005):
+        self.cell, self.v_max, self.v_min, self.row_v = cell, v_max, v_min, row_v
         self.columns: dict[str, list[float]] = {name: [] for name in (*COLUMNS, *STORES)}
         self.time_s = self.charged_ah = self.discharged_ah = 0.0
         self.cycle, self.steps = 1, 0
         self._row()
 
     def step(self, control: Control, seconds: float = 1e9, every_s: float = 300.0, first_s: float = 1.0) -> None:
-        """Until an event or for `seconds`; rows after `first_s`, then every `every_s` or when `ROW_V` has gone by."""
+        """Until an event or for `seconds`; rows after `first_s`, then every `every_s` or when `row_v` has gone by."""
         self.steps += 1
         passed, due_s, last_v, event = 0.0, first_s, math.nan, None
         while passed < seconds - 1e-9 and event is None:
@@ -53,18 +53,18 @@ class Cycler:
             self.time_s += outcome.elapsed_s
             event = outcome.event
             moved_v = abs(self.cell.voltage_v - last_v)
-            if event or passed >= min(due_s, seconds) - 1e-9 or moved_v > ROW_V:
+            if event or passed >= min(due_s, seconds) - 1e-9 or moved_v > self.row_v:
                 self._row()
                 due_s, last_v = passed + every_s, self.cell.voltage_v
 
     def charge(self, rate: float, stop: float, every_s: float = 300.0) -> None:
-        """To 4.2 V, held until the current is down to `stop`; rates of 1C."""
-        self.step(Control.current(rate * ONE_C_A, v_max=4.2), every_s=every_s)
-        self.step(Control.voltage(4.2, i_max_a=rate * ONE_C_A, i_stop_a=stop * ONE_C_A), every_s=every_s)
+        """To the upper voltage, held until the current is down to `stop`; rates of 1C."""
+        self.step(Control.current(rate * ONE_C_A, v_max=self.v_max), every_s=every_s)
+        self.step(Control.voltage(self.v_max, i_max_a=rate * ONE_C_A, i_stop_a=stop * ONE_C_A), every_s=every_s)
 
     def discharge(self, rate: float, every_s: float = 300.0) -> None:
-        """To 3.0 V."""
-        self.step(Control.current(-rate * ONE_C_A, v_min=3.0), every_s=every_s)
+        """To the lower voltage."""
+        self.step(Control.current(-rate * ONE_C_A, v_min=self.v_min), every_s=every_s)
 
     def rest(self, seconds: float, every_s: float = 600.0) -> None:
         """No current."""
@@ -80,9 +80,11 @@ class Cycler:
             values.append(value)
 
 
-def slow_cycle_and_pulses(cell: Cell, rate: float = 0.05, pulses: int = 9) -> dict[str, list[float]]:
+def slow_cycle_and_pulses(
+    cell: Cell, rate: float = 0.05, pulses: int = 9, v_max: float = 4.2, v_min: float = 3.0
+) -> dict[str, list[float]]:
     """A formation cycle, a full cycle at `rate`, and 10 s pulses of 1C between rests on the way down."""
-    cycler = Cycler(cell)
+    cycler = Cycler(cell, v_max, v_min)
     cycler.charge(0.1, 0.05, every_s=1800.0)
     cycler.rest(1800.0)
     cycler.discharge(0.1, every_s=1800.0)
@@ -96,11 +98,11 @@ def slow_cycle_and_pulses(cell: Cell, rate: float = 0.05, pulses: int = 9) -> di
     cycler.charge(0.2, 0.05, every_s=1800.0)
     for _ in range(pulses):
         cycler.rest(3600.0, every_s=1200.0)
-        cycler.step(Control.current(-ONE_C_A, v_min=3.0), 10.0, every_s=3.0)
+        cycler.step(Control.current(-ONE_C_A, v_min=v_min), 10.0, every_s=3.0)
         cycler.rest(40.0, every_s=20.0)
-        cycler.step(Control.current(-0.2 * ONE_C_A, v_min=3.0), 1800.0, every_s=900.0)
+        cycler.step(Control.current(-0.2 * ONE_C_A, v_min=v_min), 1800.0, every_s=900.0)
     cycler.discharge(0.1, every_s=1800.0)
-    return cycler.columns
+    return {name: cycler.columns[name] for name in COLUMNS}
 
 
 class TickRecorder:
@@ -142,13 +144,14 @@ def closed_loop(policy: str, cycles: int, setup: Setup | None = None, seed: int 
 def spent_reservoir(cycles: int = 12) -> dict[str, list[float]]:
     """A cell with a thin reservoir that is spent after a few cycles, then fades as an anode-free one."""
     parameters = load_parameters("liu21-carbonate", "redealt").replace(reservoir_mah_cm2=THIN_MAH_CM2)
-    cycler = Cycler(Cell(parameters, 100.0))
+    cycler = Cycler(Cell(parameters, 100.0), row_v=0.03)
     for cycle in range(1, cycles + 1):
         cycler.cycle = cycle
         cycler.charge(0.3, 0.1, every_s=900.0)
         cycler.rest(1800.0)
-        cycler.discharge(0.3, every_s=600.0)
-        cycler.rest(3600.0)
+        cycler.discharge(0.3, every_s=900.0)
+        cycler.rest(3600.0, every_s=900.0)
+    del cycler.columns["Cathode Lithium / Ah"]  # the firmware counts it from full charge
     return cycler.columns
 
 
