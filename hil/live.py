@@ -38,7 +38,7 @@ from host_sim.uses import Terminals
 
 RATE_HZ = 10.0
 SILENT_S = 3.0  # telemetry comes every second; without any for so long the board is given up
-MARGIN = 1.02  # the pack's supply must stand a little above the cell for current to flow
+CHAMBER_S, CHAMBER_DEGC = 7200.0, 1.0  # how long a chamber may take to come how near
 
 
 class EmergencyStop(InstrumentError):
@@ -212,6 +212,7 @@ class OnBench(Live):
                 bench[role].program_limits(limits)
                 self.answers.append(f"{role}: {bench[role].sign_test()}")
         self._weather(self.scenario.weather_degc)
+        self._come_to_temperature()
         bench["emulator"].priority("voltage")
         bench["emulator"].set_voltage_v(self._bounded(cell.voltage_v))
         bench["emulator"].on()
@@ -223,6 +224,20 @@ class OnBench(Live):
         self.ambient_degc = degc
         if "chamber" in self.bench.instruments:
             self.bench["chamber"].set_temperature_degc(degc)
+
+    def _come_to_temperature(self) -> None:
+        """Wait for the chamber, with nothing switched on yet."""
+        ends = time.monotonic() + CHAMBER_S
+        while "chamber" in self.bench.instruments:
+            degc = self.bench["chamber"].measure_temperature_degc()
+            if abs(degc - self.ambient_degc) <= CHAMBER_DEGC:
+                return
+            if time.monotonic() > ends:
+                raise NotAllowed(
+                    f"chamber: is at {degc:.1f} degC after {CHAMBER_S:g} s, not {self.ambient_degc:g} degC"
+                )
+            self.bench.keep_alive()
+            time.sleep(0.5)
 
     def _bounded(self, voltage_v: float) -> float:
         if not 0.0 <= voltage_v <= self.limits.voltage_v:

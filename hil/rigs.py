@@ -18,7 +18,7 @@ from hil.boards import Board, HostBoard, VirtualRigBoard
 from hil.instruments.capabilities import Limits
 from hil.instruments.dialects import DIALECTS
 from hil.orders import ORDERS
-from hil.scenario import Scenario
+from hil.scenario import ROOM_DEGC, Scenario
 from hil.serialport import BAUD
 from hil.tables import Table
 from hil.usb import UsbBoard
@@ -107,6 +107,9 @@ class Rig:
             missing += [f"a way to do '{action}'" for action in sorted(beyond)]
         if self.cell == "bench" and scenario.profile.cell_count > 1:
             missing.append("an emulator for every cell of the string")
+        weather = scenario.weather_degc != ROOM_DEGC or any(one.action == "ambient" for one in scenario.happenings)
+        if self.cell == "bench" and weather and "chamber" not in self.instruments:
+            missing.append("a thermal chamber")
         return "needs " + ", ".join(missing) if missing else ""
 
     def make_board(self, scenario: Scenario) -> Board:

@@ -35,6 +35,7 @@ MAGNITUDES = {
 SENSORS = ("current", "charge", "temperature", "clock")
 SWITCHES = ("charge_switch", "discharge_switch", "pulse_sink", "cut_off")
 BOARD = ("flash", "link")
+ROOM_DEGC = 25.0
 
 # what a person, the world or the bench does: name -> {field: (unit kind, required)}
 ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
@@ -203,7 +204,7 @@ def parse(data: dict[str, Any], path: Path) -> Scenario:
     until = parse_condition(until_text, run.where("until")) if until_text else None
     run.done()
     weather = top.table("weather")
-    weather_degc = weather.number("temperature", "temperature", 25.0)
+    weather_degc = weather.number("temperature", "temperature", ROOM_DEGC)
     weather.done()
 
     happenings = [_event(table, n) for n, table in enumerate(top.tables("event"), 1)]

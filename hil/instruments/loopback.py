@@ -238,8 +238,8 @@ class LoopbackInstrument:
             self.errors.append('-104,"Data type error"')
             return
         wrong_sign = value > 0 if name == "negative_limit" and self.dialect.negative_limit == SIGNED else value < 0
-        if name == "current" and "mode" in self.dialect.headers:
-            wrong_sign = False  # four-quadrant: current priority takes either sign
+        if name == "temperature" or (name == "current" and "mode" in self.dialect.headers):
+            wrong_sign = False  # frost; four-quadrant: current priority takes either sign
         if wrong_sign:
             self.errors.append('-222,"Data out of range"')
             return

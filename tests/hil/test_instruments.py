@@ -253,8 +253,9 @@ def test_chamber_and_meter():
         loopback.Serving(meter) as b,
         Bench({"oven": driver(a, "generic-chamber"), "meter": driver(b, "generic-meter")}) as rig,
     ):
-        rig["oven"].set_temperature_degc(40.0)
-        assert rig["oven"].measure_temperature_degc() == 40.0
+        for degc in (40.0, -8.0):
+            rig["oven"].set_temperature_degc(degc)
+            assert rig["oven"].measure_temperature_degc() == degc
         assert rig["meter"].measure_voltage_v() == pytest.approx(3.6)
 
 

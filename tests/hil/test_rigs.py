@@ -74,6 +74,7 @@ def test_what_a_rig_cannot_do_is_said_not_skipped(tmp_path):
         ("usb", "power_cut_in_pulse", "needs control of the board's power"),
         ("bench", "garbage_on_link", "needs a wire that can be cut and disturbed, a way to do 'frame_garbage'"),
         ("bench", "string_of_four", "needs time faster than the wall's, an emulator for every cell of the string"),
+        ("bench-loopback", "row_charge_window", "needs a thermal chamber"),
         ("bench", "rig_build", "needs a build that takes injected readings"),
         ("watch", "stop_in_pulse", "needs time faster than the wall's, a board that wakes up with a given journal"),
     ],
@@ -167,6 +168,29 @@ def test_bad_instrument_fails_the_run_with_the_reason_and_everything_off(monkeyp
     assert result.state == runner.FAILED
     assert re.search(reason, result.reason), result.reason
     assert not any(unit.output_on() for unit in units.values())
+
+
+def test_a_chamber_that_does_not_come_to_temperature(monkeypatch):
+    monkeypatch.setattr(live, "CHAMBER_S", 0.0)
+    monkeypatch.setattr(live.Bench, "__getitem__", lambda self, role: Stuck(self.instruments[role]))
+    cold = type(short())(**{**vars(short()), "weather_degc": -8.0})
+    result, units = bench_run(monkeypatch, cold, chamber="generic-chamber")
+    assert result.state == runner.FAILED
+    assert result.reason == "chamber: is at 25.0 degC after 0 s, not -8 degC"
+    assert not units["emulator"].output_on()
+
+
+class Stuck:
+    """An instrument whose thermometer never moves."""
+
+    def __init__(self, unit):
+        self.unit = unit
+
+    def __getattr__(self, name):
+        return getattr(self.unit, name)
+
+    def measure_temperature_degc(self):
+        return 25.0
 
 
 def test_a_simulated_cell_beyond_the_limits_is_not_given_to_the_board(monkeypatch):
