@@ -8,7 +8,7 @@ from host_sim.experiments.common import below, charge, discharge, lost
 
 ELECTROLYTE = "zhang25"
 V_MAX, V_MIN = 4.2, 3.0
-MOST = 650
+MOST = 2000
 PAIRS = {"slow/fast": (0.2, 1.0), "fast/slow": (1.0, 0.33)}  # C-rates: charge, discharge
 
 
