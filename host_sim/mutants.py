@@ -1,6 +1,7 @@
 """Mutation testing of the safety rooms: small wrongs in functions, table rows and limits; a test must see each.
 
-One mutant at a time is written into a copy of the firmware, and the tests of its room run against it until one fails.
+A baseline run, under coverage, notes which test reaches which line. Then every mutant has a process of its own, in
+which the firmware is imported with that one wrong and the tests that reach it run, quickest first, until one fails.
 Results are kept in build/mutants.json by what the mutant is, so that an interrupted run goes on, and a changed line is
 judged anew. A mutant that cannot be told from the original stands in mutants_equivalent.csv with the reason.
 """
@@ -10,159 +11,46 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
+import importlib
 import json
+import math
 import multiprocessing
 import os
 import random
-import shutil
-import subprocess
+import resource
 import sys
 import tempfile
+import time
+import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from host_sim.cli import Parser
 from host_sim.errors import InputError
+from host_sim.mutator import RELITH, Mutant, every, mutated, table_mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
 SHARE = 0.95  # of those that differ
-TIMEOUT_S = 300  # a mutant that loops is killed
-# room -> the tests that know it, quickest first
+CPU_S = 60  # a mutant that loops is killed
+# room -> the tests that know it best; the others of TESTS follow
 ROOMS = {
-    "protection": ("test_protection", "test_safety_rules", "test_gate", "test_bms"),
-    "gate": ("test_gate", "test_conditions", "test_safety_rules", "test_bms"),
-    "journal": ("test_journal", "test_bms"),
-    "link": ("test_link", "test_commands"),
-    "states": ("test_states", "test_conditions", "test_gate", "test_bms"),
-    "ledger": ("test_ledger", "test_halfcycle", "test_protection"),
+    "protection": "test_protection",
+    "gate": "test_gate",
+    "journal": "test_journal",
+    "link": "test_link",
+    "states": "test_states",
+    "ledger": "test_ledger",
 }
-TESTS = "tests/firmware"
-COMPARE = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
-ARITHMETIC = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
-    ast.LShift: ast.RShift, ast.RShift: ast.LShift, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """`what` says line, kind, before and after; `number`: its place in the order in which they are made."""
-
-    room: str
-    line: int
-    what: str
-    number: int
-
-    @property
-    def key(self) -> str:
-        """The same as long as the line reads the same."""
-        return f"{self.room}: {self.what}"
-
-
-def _wrongs(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
-    """(what stands in its place, kind) for one node."""
-    match node:
-        case ast.Constant(value=bool(value)):
-            yield ast.Constant(not value), "flip"
-        case ast.Constant(value=int(value)):
-            yield ast.Constant(value + 1), "+1"
-            yield ast.Constant(value - 1), "-1"
-        case ast.Compare(ops=[op]) if type(op) in COMPARE:
-            yield ast.Compare(node.left, [COMPARE[type(op)]()], node.comparators), "compare"
-        case ast.BoolOp(op=op):
-            yield ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), node.values), "and-or"
-        case ast.UnaryOp(op=ast.Not()):
-            yield node.operand, "not"
-        case ast.UnaryOp(op=ast.USub()) if not isinstance(node.operand, ast.Constant):
-            yield node.operand, "sign"
-        case ast.BinOp(op=op) if type(op) in ARITHMETIC and not isinstance(node.left, ast.Constant | ast.JoinedStr):
-            yield ast.BinOp(node.left, ARITHMETIC[type(op)](), node.right), "operator"
-        case ast.AugAssign(op=op) if type(op) in ARITHMETIC:
-            yield ast.AugAssign(node.target, ARITHMETIC[type(op)](), node.value), "operator"
-        case ast.Assign() | ast.Expr(value=ast.Call()):
-            yield ast.Pass(), "drop"
-        case ast.Call(func=ast.Name(id="min" | "max" as name)):
-            yield ast.Call(ast.Name("max" if name == "min" else "min", ast.Load()), node.args, node.keywords), "min-max"
-        case ast.If():
-            yield ast.If(ast.Constant(False), node.body, node.orelse), "never"
-            yield ast.If(ast.Constant(True), node.body, node.orelse), "always"
-
-
-def _table_wrongs(node: ast.Tuple) -> Iterator[tuple[ast.AST, str]]:
-    """Rows of a table dropped, or swapped with the next."""
-    for k in range(len(node.elts)):
-        yield ast.Tuple(node.elts[:k] + node.elts[k + 1 :], node.ctx), f"drop row {k}"
-        if k + 1 < len(node.elts):
-            swapped = [*node.elts[:k], node.elts[k + 1], node.elts[k], *node.elts[k + 2 :]]
-            yield ast.Tuple(swapped, node.ctx), f"swap rows {k} and {k + 1}"
-
-
-def _places(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
-    """(parent, field, place in a list, node) of everything that may be changed: no text, no import, no name of it."""
-    stack: list[ast.AST] = [tree]
-    while stack:
-        parent = stack.pop()
-        for field, value in ast.iter_fields(parent):
-            for place, node in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                if not isinstance(node, ast.AST) or isinstance(node, ast.Import | ast.ImportFrom):
-                    continue
-                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-                    continue
-                stack.append(node)
-                yield parent, field, place, node
-
-
-def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
-    """(node, what stands in its place, kind) of every mutant; `tree` is the mutant until the next is asked for."""
-    for parent, field, place, node in list(_places(tree)):
-        table = isinstance(node, ast.Tuple) and isinstance(parent, ast.Assign) and len(node.elts) > 5
-        for other, kind in _table_wrongs(node) if table else _wrongs(node):  # type: ignore[arg-type]
-            _put(parent, field, place, ast.copy_location(other, node))
-            yield node, other, kind
-            _put(parent, field, place, node)
-
-
-def mutants(room: str, source: str) -> list[Mutant]:
-    """Every mutant of a module, in the order of its lines."""
-    lines, found = source.splitlines(), []
-    for number, (node, other, kind) in enumerate(_changes(ast.parse(source))):
-        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
-        if not kind.startswith(("drop row", "swap rows")):
-            kind += f": {_short(ast.unparse(node))} -> {_short(ast.unparse(ast.fix_missing_locations(other)))}"
-        found.append(Mutant(room, line, f"{lines[line - 1].strip()[:100]} | col {column} | {kind}", number))
-    return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
-
-
-def mutated(source: str, number: int) -> str:
-    """The module as that mutant has it."""
-    tree = ast.parse(source)
-    for count, _ in enumerate(_changes(tree)):
-        if count == number:
-            return ast.unparse(ast.fix_missing_locations(tree))
-    raise InputError(f"mutant {number}: there are fewer in this source")
-
-
-def _put(parent: ast.AST, field: str, place: int | None, node: ast.AST) -> None:
-    if place is None:
-        setattr(parent, field, node)
-    else:
-        getattr(parent, field)[place] = node
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def every(rooms: tuple[str, ...] = tuple(ROOMS)) -> list[Mutant]:
-    """The mutants of these rooms."""
-    relith = ROOT / "firmware" / "relith"
-    return [one for room in rooms for one in mutants(room, (relith / f"{room}.py").read_text(encoding="utf-8"))]
+TESTS = (
+    "test_protection", "test_gate", "test_states", "test_journal", "test_ledger", "test_link", "test_conditions",
+    "test_halfcycle", "test_safety_rules", "test_commands", "test_memory", "test_bms", "test_stateful",
+)  # fmt: skip
+FOLDER = "tests/firmware"
+OURS = ("relith", "host_sim", "hil", "tests")  # imported anew for every mutant
 
 
 def equivalents(path: Path = EQUIVALENT) -> dict[str, str]:
@@ -175,82 +63,219 @@ def equivalents(path: Path = EQUIVALENT) -> dict[str, str]:
     return found
 
 
-class Copy:
-    """The project in a folder of its own, where a mutant can do no harm."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in ("firmware", "host_sim", "hil", "tests", "docs"):
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "experiments")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-
-    def killed_by(self, mutant: Mutant) -> str:
-        """The first test that fails, "timeout", or "" when the mutant survives."""
-        path = self.folder / "firmware" / "relith" / f"{mutant.room}.py"
-        kept = path.read_text(encoding="utf-8")
-        path.write_text(mutated(kept, mutant.number), encoding="utf-8")
-        try:
-            return self.run(ROOMS[mutant.room])
-        finally:
-            path.write_text(kept, encoding="utf-8")
-
-    def run(self, files: tuple[str, ...]) -> str:
-        """The tests in `files` -> the first that fails."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
-        command += [f"{TESTS}/{name}.py" for name in files]
-        paths = os.pathsep.join([str(self.folder / "firmware"), str(self.folder)])
-        settings = {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_PROFILE": "mutants"}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=self.folder,
-                env={**os.environ, **settings},
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
-            return "timeout"
-        if done.returncode == 0:
-            return ""
-        failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return failed[0].split(" - ")[0] if failed else f"exit {done.returncode}"
+# -- one mutant, in a process of its own -------------------------------------------------------------------------
 
 
-_COPY: list[Copy] = []
+class _Loader(SourceFileLoader):
+    """The module with the mutant in it."""
+
+    def __init__(self, name: str, path: str, number: int):
+        super().__init__(name, path)
+        self.number = number
+
+    def get_code(self, fullname):
+        """As `SourceFileLoader.get_code`."""
+        return compile(mutated(Path(self.path).read_text(encoding="utf-8"), self.number), self.path, "exec")
 
 
-def _start(folder: str) -> None:
+class _Finder:
+    """Finds that one module."""
+
+    def __init__(self, mutant: Mutant):
+        self.mutant = mutant
+
+    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+        """As a finder of sys.meta_path does."""
+        if name != f"relith.{self.mutant.room}":
+            return None
+        place = str(RELITH / self.mutant.file)
+        return spec_from_file_location(name, place, loader=_Loader(name, place, self.mutant.number))
+
+
+def _plant(mutant: Mutant) -> None:
+    """From here on the firmware is imported with this wrong in it."""
+    if mutant.file.endswith(".py"):
+        sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
+        return
+    text = table_mutants(mutant.room, (RELITH / mutant.file).read_text(encoding="utf-8"))[mutant.number][1]
+    profile = importlib.import_module("relith.profile")
+    read = profile.lines  # its checksum would tell at once; the tests are to see what it does
+
+    def lines(name: str, crc: int) -> list[str]:
+        return [one for one in text.splitlines() if one and one[0] != "#"] if name == mutant.file else read(name, crc)
+
+    setattr(profile, "lines", lines)  # noqa: B010 (to mypy a module has no such attribute)
+
+
+class _Watch:
+    """A pytest plugin: these tests only, in this order; notes which failed, and how long each took."""
+
+    def __init__(self, wanted: list[str] | None, cover=None):
+        self.wanted = wanted
+        self.cover = cover
+        self.failed = ""
+        self.took_s: dict[str, float] = {}
+
+    def pytest_collection_modifyitems(self, items) -> None:
+        """Choose and order."""
+        if self.wanted is not None:
+            by_name = {item.nodeid: item for item in items}
+            items[:] = [by_name[name] for name in self.wanted if name in by_name]
+
+    def pytest_runtest_logstart(self, nodeid, location) -> None:
+        """What runs now is reached by this test."""
+        if self.cover:
+            self.cover.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report) -> None:
+        """Time and outcome."""
+        self.took_s[report.nodeid] = self.took_s.get(report.nodeid, 0.0) + report.duration
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
+
+    def pytest_collectreport(self, report) -> None:
+        """A test module that cannot even be imported."""
+        if report.failed and not self.failed:
+            self.failed = report.nodeid
+
+
+def _run(files: list[str], watch: _Watch) -> str:
+    """The first test that fails in these files, or an empty text."""
+    import pytest
+
+    options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
+    status = pytest.main([*options, *files], plugins=[watch])
+    return watch.failed or ("" if status in (0, 5) else f"exit {int(status)}")  # 5: none of them is wanted
+
+
+def _fresh() -> None:
+    """As if nothing of ours had been imported."""
+    os.chdir(ROOT)
+    os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    for name in list(sys.modules):
+        if name.split(".")[0] in OURS:
+            del sys.modules[name]
+    sys.path[:0] = [str(ROOT / "firmware"), str(ROOT)]
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+
+
+def _apart(work, *arguments) -> Any:
+    """`work(*arguments)` in a process of its own -> what it returns, or None when it did not live to."""
+    with tempfile.TemporaryFile() as answer:
+        child = os.fork()
+        if child == 0:
+            try:
+                resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, -1))  # then SIGXCPU
+                _fresh()
+                answer.write(json.dumps(work(*arguments)).encode())
+            except BaseException:
+                answer.write(json.dumps({"failed": traceback.format_exc()}).encode())
+            finally:
+                answer.flush()
+                os._exit(0)
+        os.waitpid(child, 0)
+        answer.seek(0)
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def _survey() -> dict:
+    """Every test's time and the lines that it reaches: {"took_s", "reach": {file: {line: [tests]}}, "failed"}."""
+    import coverage
+
+    resource.setrlimit(resource.RLIMIT_CPU, (-1, -1))
+    cover = coverage.Coverage(data_file=None, include=[str(RELITH / "*.py")])
+    cover.start()
+    watch = _Watch(None, cover)
+    failed = _run([f"{FOLDER}/{name}.py" for name in TESTS], watch)
+    cover.stop()
+    data = cover.get_data()
+    reach = {
+        Path(file).name: {
+            line: [test for test in tests if test] for line, tests in data.contexts_by_lineno(file).items()
+        }
+        for file in data.measured_files()
+    }
+    return {"took_s": watch.took_s, "reach": reach, "failed": failed}
+
+
+def tests_for(mutant: Mutant, survey: dict) -> list[str]:
+    """The tests that reach it: those of its room first, the quickest first."""
+    took_s, reach = survey["took_s"], survey["reach"]
+    found: set[str] = set(reach.get(mutant.file, {}).get(str(mutant.line), ()))
+    if not found:  # a table or a constant: whoever reaches a line that names it, in any module
+        for file in reach if mutant.file.endswith(".py") else ():
+            for line, tests in reach[file].items():
+                found |= set(tests) if _names(mutant) & _words(file, int(line)) else set()
+    found = found or set(took_s)
+    return sorted(found, key=lambda name: (f"/{ROOMS[mutant.room]}.py" not in name, took_s.get(name, 0.0), name))
+
+
+def _names(mutant: Mutant) -> set[str]:
+    """What the statement of a mutant binds."""
+    for node in ast.parse((RELITH / mutant.file).read_text(encoding="utf-8")).body:
+        if node.lineno <= mutant.line <= (node.end_lineno or 0) and isinstance(node, ast.Assign):
+            return {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+    return set()
+
+
+_LINES: dict[str, list[set[str]]] = {}
+
+
+def _words(file: str, line: int) -> set[str]:
+    if file not in _LINES:
+        _LINES[file] = [
+            set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+            for text in (RELITH / file).read_text(encoding="utf-8").splitlines()
+        ]
+    return _LINES[file][line - 1] if line <= len(_LINES[file]) else set()
+
+
+def _judged(mutant: Mutant, wanted: list[str]) -> str:
+    _plant(mutant)
+    own = f"{FOLDER}/{ROOMS[mutant.room]}.py"
+    first = [name for name in wanted if name.startswith(own)]
+    rest = [name for name in wanted if not name.startswith(own)]
+    by = _run([own], _Watch(first)) if first else ""
+    return by or (_run(sorted({name.partition("::")[0] for name in rest}), _Watch(rest)) if rest else "")
+
+
+def _ready() -> None:
+    """What every process needs is imported once."""
     os.nice(10)
-    _COPY.append(Copy(Path(tempfile.mkdtemp(dir=folder))))
+    for name in ("pytest", "hypothesis.strategies", "hypothesis.stateful"):
+        importlib.import_module(name)
 
 
-def _judge(mutant: Mutant) -> tuple[str, str]:
-    return mutant.key, _COPY[0].killed_by(mutant)
+def _judge(task: tuple[Mutant, list[str]]) -> tuple[str, str, float]:
+    mutant, wanted = task
+    begun = time.monotonic()
+    by = _apart(_judged, mutant, wanted)
+    return mutant.key, "timeout" if by is None else str(by), time.monotonic() - begun
 
 
-def judge(todo: list[Mutant], jobs: int) -> Iterator[tuple[str, str]]:
+def judge(todo: list[Mutant], jobs: int, cache: Path) -> Iterator[tuple[str, str]]:
     """(key, killed by) of each, as they come. Raises InputError when the tests fail without any mutant."""
-    with tempfile.TemporaryDirectory() as folder:
-        _start(folder)
-        for room in dict.fromkeys(mutant.room for mutant in todo):
-            if failed := _COPY[0].run(ROOMS[room]):
-                raise InputError(f"relith-sim mutants: {room}: {failed} fails without a mutant")
-        with multiprocessing.get_context("fork").Pool(jobs, _restart, (folder,)) as pool:
-            yield from pool.imap_unordered(_judge, todo)
+    version = version_of()
+    survey = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
+    if survey.get("version") != version:
+        survey = _apart(_survey) or {"failed": "the baseline"}
+        if survey["failed"]:
+            raise InputError(f"relith-sim mutants: {survey['failed']} fails without a mutant")
+        cache.write_text(json.dumps(survey | {"version": version}), encoding="utf-8")
+        survey = json.loads(cache.read_text(encoding="utf-8"))
+    tasks = [(mutant, tests_for(mutant, survey)) for mutant in todo]
+    with multiprocessing.get_context("fork").Pool(jobs, _ready) as pool:
+        for key, by, _ in pool.imap_unordered(_judge, tasks):
+            yield key, by
 
 
-def _restart(folder: str) -> None:
-    _COPY.clear()
-    _start(folder)
-
-
-def version_of(rooms: tuple[str, ...]) -> str:
-    """A fingerprint of the tests that judge: when they change, survivors are judged anew."""
-    names = sorted({name for room in rooms for name in ROOMS[room]})
-    text = b"".join((ROOT / TESTS / f"{name}.py").read_bytes() for name in names)
-    return hashlib.sha256(text).hexdigest()[:16]
+def version_of() -> str:
+    """A fingerprint of firmware and of the tests that judge: when they change, survivors are judged anew."""
+    files = [*RELITH.glob("*.*"), *(ROOT / FOLDER / f"{name}.py" for name in TESTS), ROOT / FOLDER / "rigging.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 
 def summary(results: dict[str, str], known: dict[str, str]) -> tuple[int, int, list[str]]:
@@ -260,20 +285,30 @@ def summary(results: dict[str, str], known: dict[str, str]) -> tuple[int, int, l
     return killed, killed + len(survivors), survivors
 
 
+def interval(killed: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
+    if not count:
+        return 0.0, 1.0
+    z, share = 1.96, killed / count
+    middle, half = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return (middle - half) / (1 + z * z / count), (middle + half) / (1 + z * z / count)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Judge what has not been judged; 0 when enough were killed."""
     parser = Parser(prog="relith-sim mutants", description=__doc__)
     parser.add_argument("--room", choices=ROOMS, action="append", help="only this one (may be given again)")
     parser.add_argument("--sample", type=int, default=0, help="so many, drawn by --seed; 0: all")
-    parser.add_argument("--seed", type=int, default=6, help="of the sample")
+    parser.add_argument("--seed", type=int, default=6, help="of the sample, and of the order")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, default=Path("build/mutants.json"), help="results, to go on from")
     chosen = parser.parse_args(argv)
-    rooms = tuple(chosen.room or ROOMS)
-    todo = every(rooms)
-    if 0 < chosen.sample < len(todo):
-        todo = random.Random(chosen.seed).sample(todo, chosen.sample)
-    known, version = equivalents(), version_of(rooms)
+    todo = every(tuple(chosen.room or ROOMS))
+    count = len(todo)
+    random.Random(chosen.seed).shuffle(todo)  # whatever has been judged is a sample of all
+    if 0 < chosen.sample < count:
+        todo = todo[: chosen.sample]
+    known, version = equivalents(), version_of()
     kept = json.loads(chosen.out.read_text(encoding="utf-8")) if chosen.out.exists() else {}
     results = kept.get("results", {})
     if kept.get("tests") != version:
@@ -281,16 +316,31 @@ def main(argv: list[str] | None = None) -> int:
     wanted = {mutant.key for mutant in todo}
     rest = [mutant for mutant in todo if mutant.key not in results and mutant.key not in known]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    for count, (key, by) in enumerate(judge(rest, chosen.jobs) if rest else (), 1):
+
+    def save() -> tuple[int, int, list[str]]:
+        mine = {key: by for key, by in results.items() if key in wanted}
+        killed, differing, survivors = summary(mine, known)
+        low, high = interval(killed, differing)
+        same = len(wanted & known.keys())
+        told = {"mutants": count, "judged": len(mine), "killed": killed, "differing": differing, "equivalent": same}
+        document = {"tests": version, "summary": told | {"low": low, "high": high}, "survivors": survivors}
+        document["results"] = results
+        chosen.out.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        return killed, differing, survivors
+
+    for number, (key, by) in enumerate(judge(rest, chosen.jobs, chosen.out.with_suffix(".map")) if rest else (), 1):
         results[key] = by
         if not by:
             print(f"survives: {key}", flush=True)
-        if count % 20 == 0 or count == len(rest):
-            chosen.out.write_text(json.dumps({"tests": version, "results": results}, indent=1), encoding="utf-8")
-    killed, differing, survivors = summary({key: by for key, by in results.items() if key in wanted}, known)
+        if number % 20 == 0:
+            save()
+    killed, differing, survivors = save()
     share = killed / differing if differing else 1.0
+    low, high = interval(killed, differing)
     same = len(wanted & known.keys())
     print(f"{killed} of {differing} killed ({share:.1%}), {same} equivalent, {len(survivors)} survive")
+    if len(todo) < count:
+        print(f"a sample of {len(todo)} of {count}, seed {chosen.seed}: 95 % interval {low:.1%} to {high:.1%}")
     return int(share < SHARE)
 
 

@@ -3,7 +3,7 @@ searches more."""
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["hil.dut"]  # the `dut` fixture
 
@@ -12,5 +12,7 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("ci"), max_examples=2000)
 settings.register_profile("stateful", settings.get_profile("ci"))  # a million steps: tests/firmware/test_stateful.py
-settings.register_profile("mutants", settings.get_profile("ci"), max_examples=25)  # many runs, each short
+settings.register_profile(  # many runs, each short; a failure need not be made small
+    "mutants", settings.get_profile("ci"), max_examples=25, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

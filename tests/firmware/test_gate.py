@@ -156,6 +156,16 @@ def test_hot_side_of_the_pulse_window():
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"WINDOW"}
 
 
+@pytest.mark.safety(6, 12)
+def test_the_pulse_window_tightens_with_isolated_lithium():
+    world = ready()
+    world.bms.protection.tighter_cdegc = 300
+    world.bms.belief.max_cdegc = world.p.pulse_high_cdegc - 300
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
+    world.bms.belief.max_cdegc += 1
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"WINDOW"}
+
+
 @pytest.mark.safety(5)
 def test_predicted_voltage_takes_resistance_a_quarter_higher_and_each_cell():
     world = ready(cell_count=3)

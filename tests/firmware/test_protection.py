@@ -1,19 +1,45 @@
 """The diagnostic table: well-formed, debounced in milliseconds, latched as it says, and every row found in time."""
 
+import csv
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith import protection
+from relith.profile import ProfileError, lines
 from relith.protection import Protection
 from relith.schema import rows as schema_rows
 
-from host_sim.tables import TABLE
+from host_sim.tables import BLOCKS, LEVELS, TABLE
 from tests.firmware.rigging import World, profile
 
 WARN, SOFT, HARD, LOCK = range(4)
 FIELDS = [row[1] for row in schema_rows() if row[0] == "figure"]
 IDS = [row[0] for row in TABLE]
 ROWS = [row._asdict() for row in TABLE]
+with (Path(__file__).parent / "diagnostics.csv").open(newline="") as _file:
+    REQUIRED = list(csv.DictReader(_file))  # what is demanded, and why
+
+
+def test_the_table_is_what_is_demanded():
+    quantities = [line.split()[1] for line in lines("protection.txt", protection.CRC) if line.startswith("quantity")]
+    named = [
+        row._asdict()
+        | {"quantity": quantities[row.quantity], "level": LEVELS[row.level], "blocks": BLOCKS[row.blocks]}
+        | {"black_box": "yes" if row.black_box else "no"}
+        for row in TABLE
+    ]
+    demanded = [{name: value for name, value in row.items() if name != "why"} for row in REQUIRED]
+    assert [{name: str(value) for name, value in row.items()} for row in named] == demanded
+    assert all(row["why"] for row in REQUIRED)
+
+
+def test_a_damaged_table_is_noticed(monkeypatch):
+    """Before anything conducts: the controller does not even start."""
+    monkeypatch.setattr(protection, "CRC", protection.CRC ^ 1)
+    with pytest.raises(ProfileError, match=r"^protection.txt: is damaged or of another version"):
+        World()
 
 
 def test_the_table_is_well_formed():
@@ -333,3 +359,29 @@ def test_a_soft_limit_leaves_the_other_direction_open(uv, state):
     world.alter = None
     world.run(20)
     assert world.state == "IDLE" and world.outputs.charge_enable and world.outputs.discharge_enable
+
+
+@pytest.mark.safety(12)
+@pytest.mark.parametrize(
+    "isolated_ppm, tighter_cdegc", [(0, 0), (999, 0), (300_000, 300), (1_000_000, 1000), (2 * 10**6, 1000)]
+)
+def test_limits_of_temperature_tighten_with_isolated_lithium(isolated_ppm, tighter_cdegc):
+    """Every upper one, by the worst cell; the lower ones and the rate stay."""
+    world = World(share=0.6, cell_count=2)
+    p, watched = world.p, world.bms.protection
+    world.bms.estimates[1].isolated_ppm = isolated_ppm
+    for name, limit, row in (
+        ("hard_high_cdegc", p.hard_high_cdegc, "hot_hard"),
+        ("charge_high_cdegc", p.charge_high_cdegc, "charge_window"),
+        ("discharge_high_cdegc", p.discharge_high_cdegc, "discharge_window"),
+        ("pulse_high_cdegc", p.pulse_high_cdegc, "pulse_window"),
+    ):
+        for cdegc, above in ((limit - tighter_cdegc, False), (limit - tighter_cdegc + 1, True)):
+            world.bms.belief.max_cdegc = world.bms.belief.min_cdegc = cdegc
+            watched.measure(world.bms)
+            quantity = ROWS[IDS.index(row)]["quantity"]
+            assert (watched._values[quantity] > limit_of(ROWS[IDS.index(row)], p)) == above, name
+    world.bms.belief.max_cdegc = world.bms.belief.min_cdegc = p.charge_low_cdegc
+    watched.measure(world.bms)
+    assert watched._values[ROWS[IDS.index("charge_window")]["quantity"]] == 0
+    assert watched._values[ROWS[IDS.index("heating")]["quantity"]] == 0 and watched.tighter_cdegc == tighter_cdegc
