@@ -72,7 +72,7 @@ class Target(BoardEnd):
 
     class Profile:
         link_key = KEY
-        crc30 = current_lsb_na = nominal_capacity_uah = ppm_count_us = idle_count = one_c_count = 1
+        crc30 = current_lsb_na = nominal_capacity_uah = ppm_count_us = idle_count = one_c_count = cell_count = 1
         ppm_count_ms = 36000
 
     def __init__(self, rig: bool = False):
