@@ -6,9 +6,9 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
-.PHONY: help run test lint bench hil flash reproduce sensitivity faults mutants docs
+.PHONY: help run test lint bench hil flash reproduce sensitivity faults mutants coverage docs
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: .venv/run.stamp  ## the main job: a cell's life without and with reactivation -> build/run/report.html (ARGS=… for options)
 	$(BIN)/relith-sim run $(ARGS)
@@ -36,9 +36,21 @@ flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a bo
 	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
 	  $(if $(BOARD),--board $(BOARD)) $(if $(UF2),--uf2 $(UF2))
 
-# each works as soon as its module is there, and says so until then; `relith-sim --help` lists what is
-reproduce sensitivity faults mutants: .venv/test.stamp
-	$(BIN)/relith-sim $@ $(ARGS)
+reproduce: .venv/test.stamp  ## the published experiments on the simulated cell -> build/reproduction.csv
+	$(BIN)/relith-sim reproduce $(ARGS)
+
+sensitivity: .venv/test.stamp  ## every assumed parameter of the cell over its range: what it moves
+	$(BIN)/relith-sim sensitivity $(ARGS)
+
+faults: .venv/test.stamp  ## every part, every way to fail, every state; a thousand healthy cycles -> build/faults.csv, faults.png
+	$(BIN)/relith-sim faults $(ARGS)
+
+mutants: .venv/test.stamp  ## mutation testing of the safety rooms; long, goes on where it stopped -> build/mutants.json
+	$(BIN)/relith-sim mutants $(ARGS)
+
+coverage: .venv/test.stamp  ## lines and branches of the firmware's logic that no test reaches; there is none
+	$(BIN)/pytest tests/firmware tests/system/test_exceptions.py --cov=firmware/relith --cov-branch \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
 
 docs: .venv/test.stamp  ## the generated pages under docs/, and the README's picture
 	$(BIN)/python -m host_sim.statechart

@@ -13,7 +13,7 @@ import _host  # noqa: E402
 from boards.base import LONGEST_WAIT_MS, Board, Lines  # noqa: E402
 
 NAME = "virtual"
-CUTOFF = "simulated: INA228 ALERT latch and a one-shot of 330 s (hil/virtual/bench.py)"
+CUTOFF = "simulated: INA228 ALERT latch and a one-shot of 330 s"
 
 
 class Virtual(Board):
