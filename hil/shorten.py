@@ -68,22 +68,25 @@ def source_name(module: str) -> str:
     return module.split(".")[-1]
 
 
-def _foreign(trees):
+def _foreign(trees, keywords):
     """Names of MicroPython's own: builtins and their methods, its modules, what is asked of a module not ours."""
     names = set(dir(builtins)) | set(keyword.kwlist)
     for thing in (*map(importlib.import_module, _MODULES), *_TYPES):
         names |= set(dir(thing))
     for node in ast.walk(ast.parse(MACHINE.read_text())):
-        names |= {value for _, value in ast.iter_fields(node) if isinstance(value, str)}
-    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
-    theirs = {
-        alias.name
-        for node in nodes
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module not in trees)
-        for alias in node.names
-    }
-    asked = {x.attr for x in nodes if isinstance(x, ast.Attribute) and getattr(x.value, "id", None) in theirs}
-    return names | theirs | asked
+        words = {value for _, value in ast.iter_fields(node) if isinstance(value, str)}
+        names |= words & keywords if isinstance(node, ast.arg | ast.Name) else words
+    for tree in trees.values():
+        nodes = list(ast.walk(tree))
+        theirs = {
+            alias.name
+            for node in nodes
+            if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module not in trees)
+            for alias in node.names
+        }
+        names |= theirs
+        names |= {x.attr for x in nodes if isinstance(x, ast.Attribute) and getattr(x.value, "id", None) in theirs}
+    return names
 
 
 def _value(node, known):
@@ -191,13 +194,16 @@ def _groups(trees, keywords, fields):
 def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     """`sources`: {"relith/gate.py": text}, the whole firmware. `fields`: names of a profile's fields."""
     trees = {module_of(name): ast.parse(text) for name, text in sources.items()}
-    keep = _foreign(trees) | PUBLIC
     constants = _constants(trees)
     keywords = {x.arg for tree in trees.values() for x in ast.walk(tree) if isinstance(x, ast.keyword) and x.arg}
-    groups, globals_, classes = _groups(trees, keywords, fields)
-    uses: Counter[str] = Counter()
-    for tree in trees.values():
-        uses.update({value for x in ast.walk(tree) for _, value in ast.iter_fields(x) if isinstance(value, str)})
+    keep = _foreign(trees, keywords) | PUBLIC
+    groups, _, classes = _groups(trees, keywords, fields)
+    uses: dict[str, set[str]] = defaultdict(set)  # name -> modules
+    for module, tree in trees.items():
+        for x in ast.walk(tree):
+            for _, value in ast.iter_fields(x):
+                if isinstance(value, str):
+                    uses[value].add(module)
     bound = set().union(*groups) & uses.keys() | fields
     stored = {x.attr for t in trees.values() for x in ast.walk(t) if isinstance(x, ast.Attribute) and _stored(x)}
     homeless = stored - bound  # attributes that no class of its own binds
@@ -208,19 +214,7 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     for group in groups:
         for name in group:
             apart[name] |= group
-    taken = keep | (uses.keys() - renamed)
-    one = [c for c in ascii_letters if c not in taken]
-    two = [a + b for a, b in product(ascii_letters, ascii_letters + digits) if a + b not in taken]
-    names: dict[str, str] = {}
-    alone = homeless | words
-    shared: dict[str, set[str]] = defaultdict(set)
-    for name in sorted(renamed, key=lambda n: (n not in alone, -uses[n], n)):
-        near = apart[name]
-        for short in two if name in globals_ else one + two:  # single letters are locals: they would hide a global
-            if not shared[short] & near and not (shared[short] & alone):
-                break
-        names[name] = short
-        shared[short].add(name)
+    names = _coloured(renamed, uses, apart, homeless | words, keep | (stored - renamed))
     told = {"": {names.get(name, name): name for name in classes}, ".": {names[n]: n for n in homeless if n in names}}
     for name, members in classes.items():
         told[name + "."] = {names[m]: m for m in members if m in names}
@@ -228,6 +222,23 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
         functions = [x.name for x in ast.walk(tree) if isinstance(x, ast.FunctionDef) and x.name in names]
         told[source_name(module)] = {names[f]: f for f in functions}
     return Plan(names, constants, keywords, fields, told)
+
+
+def _coloured(renamed, uses, apart, alone, taken) -> dict[str, str]:
+    """A short name for every name: of those that nobody near it has, the one that adds least to the modules' tables;
+    those `alone` share with nobody."""
+    letters = [*ascii_letters, *(a + b for a, b in product(ascii_letters, ascii_letters + digits))]
+    letters = [short for short in letters if short not in taken]
+    names: dict[str, str] = {}
+    shared: dict[str, set[str]] = defaultdict(set)  # short -> names
+    there: dict[str, set[str]] = defaultdict(set)  # short -> modules
+    for name in sorted(renamed, key=lambda n: (n not in alone, -len(uses[n]), n)):
+        free = [short for short in letters if not shared[short] & apart[name] and not shared[short] & alone]
+        best = min(free[:200], key=lambda short: len(uses[name] - there[short]) * (len(short) + 2))
+        names[name] = best
+        shared[best].add(name)
+        there[best] |= uses[name]
+    return names
 
 
 def _tables(tree, module) -> Iterator[Any]:
@@ -283,6 +294,9 @@ class _Shortener(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node):
         gone = self.plan.constants.get(node.module, {}).keys() | {"const"}
+        if not self.module:  # text beside an image keeps its own names
+            node.names = [ast.alias(self.short(a.name), a.name) for a in node.names if a.name not in gone]
+            return node if node.names else None
         node.names = [ast.alias(self.named(a.name)) for a in node.names if a.name not in gone]
         package, _, inside = self.module.partition(".")
         if inside and node.module.split(".")[0] == package != "boards":  # a board file stands alone on its board
@@ -325,6 +339,7 @@ class _Shortener(ast.NodeTransformer):
                 elsewhere |= set(x.names)
         found = [n for n in dict.fromkeys(found) if n not in elsewhere]
         used = {self.short(x.id) for x in ast.walk(node) if isinstance(x, ast.Name) and x.id not in found}
+        used |= {self.short(name) for name in elsewhere}
         letters = (c for c in (*ascii_letters, *("_" + a for a in ascii_letters)) if c not in used)
         return dict(zip(found, letters, strict=False))
 
@@ -389,7 +404,9 @@ def _bare(line: str) -> str:
 def beside(code: str, plan: Plan) -> str:
     """Text that runs beside an image, in the image's names. What it binds itself, globals and members of its classes,
     is its own and left alone, so it must not ask the firmware for an attribute that its classes have too."""
-    _, own, classes = _groups({"": ast.parse(code)}, set(), set())
+    tree = ast.parse(code)
+    _, own, classes = _groups({"": tree}, set(), set())
+    own |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     members = set().union(*classes.values())
     names = {long: short for long, short in plan.names.items() if long not in members}
     return _shortened("", code, replace(plan, names=names), own | classes.keys())

@@ -154,3 +154,17 @@ def test_a_traceback_by_hand(tmp_path, capsys, monkeypatch, firmware):
     (tmp_path / "none").write_text("{")
     assert image.main([*words[:3], str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"{tmp_path}/none: holds no names of a firmware\n"
+
+
+def test_text_beside_an_image_keeps_its_own_names(firmware):
+    code = "from relith.bms import Bms\nclass Stream:\n    def take(self, profile):\n        return self.take\nr = Bms(r.gate)\n"
+    said = image.at_prompt(code)
+    assert f"import {firmware.names['Bms']} as Bms" in said and f"r = Bms(r.{firmware.names['gate']})" in said
+    assert "class Stream:" in said and ".take" in said
+
+
+def test_two_values_are_swapped_without_a_tuple(short):
+    """MicroPython makes one of `a, b = (b, a)`, which is how ast writes it."""
+    text = "def f(x, y):\n    x, y = y, x\n    z = (x, y)\n    return z\n"
+    said = shorten("relith/user.py", text, short).splitlines()
+    assert said[1] == "    a, b = b, a" and said[2] == "    c = (a, b)"
