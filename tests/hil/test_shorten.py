@@ -157,7 +157,7 @@ def test_a_traceback_by_hand(tmp_path, capsys, monkeypatch, firmware):
 
 
 def test_text_beside_an_image_keeps_its_own_names(firmware):
-    code = "from relith.bms import Bms\nclass Stream:\n    def take(self, profile):\n        return self.take\nr = Bms(r.gate)\n"
+    code = "from relith.bms import Bms\nclass Stream:\n    def take(self):\n        return self.take\nr = Bms(r.gate)\n"
     said = image.at_prompt(code)
     assert f"import {firmware.names['Bms']} as Bms" in said and f"r = Bms(r.{firmware.names['gate']})" in said
     assert "class Stream:" in said and ".take" in said
