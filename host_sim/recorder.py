@@ -268,6 +268,7 @@ class BdfRows:
         self._charged_ah = self._discharged_ah = 0.0
         self._last = (-math.inf, 0.0, 0.0)
         self._kind: tuple | None = None
+        self._passed: tuple = ()  # the row that was let go last: the end of a step, if another one begins now
         self._steps = 0
 
     def follow(self, step, cycle: int) -> None:
@@ -281,19 +282,26 @@ class BdfRows:
         ampere = self.run.loop.terminals.current_a
         kind = (step.control.kind, (ampere > 0) - (ampere < 0), step.pulse_a > 0)
         time_s, last_v, last_a = self._last
-        if kind == self._kind and not (
+        due = (
             step.time_s - time_s >= RECORD_S
             or abs(volts - last_v) > RECORD_V
             or abs(ampere - last_a) > RECORD_C * self.run.ratings.one_c_a
-        ):
-            return
+        )
         if kind != self._kind:
+            if self._passed:
+                self._append(self._passed)
             self._steps += 1
             self._kind = kind
-        self._last = (step.time_s, volts, ampere)
+            due = True
         ah_cm2 = cell.area_cm2 * 1e-3
         row = (step.time_s, self.EPOCH_S + step.time_s, volts, ampere, cycle, self._steps, self.ambient_degc,
                cell.temperature_degc, self._charged_ah, self._discharged_ah, cell.cathode_mah_cm2 * ah_cm2,
                cell.active_mah_cm2 * ah_cm2, cell.isolated_mah_cm2 * ah_cm2, cell.sei_mah_cm2 * ah_cm2)  # fmt: skip
+        self._passed = () if due else row
+        if due:
+            self._last = (step.time_s, volts, ampere)
+            self._append(row)
+
+    def _append(self, row: tuple) -> None:
         for values, value in zip(self.columns.values(), row, strict=True):
             values.append(value)

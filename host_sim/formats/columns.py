@@ -25,7 +25,7 @@ UNITS = {
 NAMES = {
     "time": ("testtime", "totaltime", "elapsedtime", "recordtime", "runtime", "time", "zeit"),
     "unix": ("unixtime",),
-    "voltage": ("voltage", "cellvoltage", "ecell", "ewe", "spannung", "u"),
+    "voltage": ("voltage", "cellvoltage", "ecell", "eweece", "ewe", "spannung", "u"),
     "current": ("current", "i", "strom"),
     "temperature": ("surfacetemperature", "surfacetemperaturet1", "celltemperature", "temperature", "auxtemperature1",
                     "temp1", "t1", "temp", "ambienttemperature"),

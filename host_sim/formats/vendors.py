@@ -5,7 +5,10 @@ Each reader: (path, bytes) -> named float arrays of one length, in s, V, A, Ah, 
 
 from __future__ import annotations
 
+import csv
 import io
+import shutil
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -123,7 +126,7 @@ def biologic(path: Path, data: bytes) -> Columns:
         for name, scale in (("(Q-Qo)/mA.h", 1e-3), ("(Q-Qo)/C", 1 / 3600.0)):
             if name in names:
                 moved_ah = np.diff(file.data[name].astype(float) * scale, prepend=file.data[name][:1] * scale)
-        for name, scale in (("dQ/mA.h", 1e-3), ("dQ/C", 1 / 3600.0)):
+        for name, scale in (("dQ/mA.h", 1e-3), ("dq/mA.h", 1e-3), ("dQ/C", 1 / 3600.0)):
             if name in names and moved_ah is None:
                 moved_ah = file.data[name].astype(float) * scale
         if moved_ah is not None:
@@ -141,4 +144,30 @@ def biologic(path: Path, data: bytes) -> Columns:
         raise _damaged(path, "Biologic", error) from None
 
 
-READERS = {".parquet": parquet, ".nda": neware, ".ndax": neware, ".mpr": biologic}
+def arbin(path: Path, data: bytes) -> Columns:
+    """Arbin .res, an Access database, through `mdb-export` of mdbtools (no pip package reads one well)."""
+    program = shutil.which("mdb-export")
+    if program is None:
+        raise InputError(
+            f"{path}: needs mdbtools, which is not installed: apt install mdbtools, or brew install mdbtools; "
+            "or export the data as CSV"
+        )
+    try:
+        done = subprocess.run([program, str(path), "Channel_Normal_Table"], capture_output=True, check=True)
+        rows = list(csv.DictReader(io.StringIO(done.stdout.decode("utf-8", "replace"))))
+        tests = sorted({row["Test_ID"] for row in rows})
+        if len(tests) > 1:
+            raise InputError(
+                f"{path}: record 1: holds {len(tests)} tests, {', '.join(tests)}; export each one by itself"
+            )
+        rows.sort(key=lambda row: int(row["Data_Point"]))
+        names = {"time": "Test_Time", "voltage": "Voltage", "current": "Current", "charge": "Charge_Capacity",
+                 "discharge": "Discharge_Capacity", "cycle": "Cycle_Index"}  # fmt: skip
+        return {key: np.array([float(row[name]) for row in rows]) for key, name in names.items()}
+    except InputError:
+        raise
+    except (subprocess.CalledProcessError, OSError, KeyError, ValueError, csv.Error) as error:
+        raise _damaged(path, "Arbin", error) from None
+
+
+READERS = {".parquet": parquet, ".nda": neware, ".ndax": neware, ".mpr": biologic, ".res": arbin}
