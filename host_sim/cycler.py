@@ -9,6 +9,7 @@ import math
 import re
 import signal
 import threading
+from array import array
 from collections import namedtuple
 
 import numpy as np
@@ -388,10 +389,10 @@ def _play_on(cell, solution, progress):
     sign, least = voltage_sign(parameters), termination_share(about["termination"])
     buffer, line, saved, result = np.empty((4096, len(COLUMNS))), np.empty(len(COUNTED)), cell._saved, cell._result
     s, p, ocv = cell._s, cell._row, cell._batch._ocv
-    lines = list(solution.counted)
+    counted = array("d", solution.counted.tobytes())  # line after line: a hundred bytes a cycle, and no more
 
     def finish(stopped=None):
-        solution.counted = np.array(lines).reshape(len(lines), len(COUNTED))
+        solution.counted = np.array(counted).reshape(-1, len(COUNTED))
         solution.state = {"cell": cell.state(), "row": cell._row.copy(), "pos": pos.copy()}
         if stopped:
             about["stopped"] = stopped
@@ -399,8 +400,8 @@ def _play_on(cell, solution, progress):
 
     try:
         with _Interrupts() as interrupts:
-            while len(lines) < about["cycles"]:
-                number = len(lines) + 1
+            while (done := len(counted) // len(COUNTED)) < about["cycles"]:
+                number = done + 1
                 cycle = played[(number - 1) % len(played)]
                 steps = encoded[cycle]
                 code, filled = play(s, p, ocv, steps, step_s, area_cm2, sign, pos, saved, result, buffer, line)
@@ -409,15 +410,15 @@ def _play_on(cell, solution, progress):
                     stopped = sentence(code, number, cycle, pos, sign * cell.voltage_v)
                     raise RunStopped(stopped, finish(stopped))
                 if code == CYCLE_DONE:
-                    lines.append(line.copy())
+                    counted.frombytes(line.tobytes())
                     if progress is not None:
                         progress(number, about["cycles"])
-                    if least and line[2] < least * lines[0][2]:
+                    if least and line[2] < least * counted[2]:
                         break
                 if interrupts.asked:
                     raise KeyboardInterrupt
     except KeyboardInterrupt as interrupt:
-        interrupt.solution = finish(f"interrupted after cycle {len(lines)}")
+        interrupt.solution = finish(f"interrupted after cycle {len(counted) // len(COUNTED)}")
         raise
     return finish()
 
