@@ -9,6 +9,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -95,9 +96,10 @@ def emulated(uf2: Path | None) -> Iterator[str]:
         for line in process.stdout:
             last = line.strip() or last
             if found := re.search(r"listening on (\S+)", line):
+                threading.Thread(target=process.stdout.read, daemon=True).start()  # or it stops when the pipe is full
                 yield found[1]
                 return
         raise InputError(f"PORT=emulated: the emulator did not start: {last}")
     finally:
-        process.terminate()
+        process.kill()  # it holds nothing that is to be kept
         process.wait(10)

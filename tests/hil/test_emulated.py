@@ -1,8 +1,11 @@
 """The emulated Pico's wiring, without the emulator: the bench's chips behind the callbacks of its I2C peripheral."""
 
+import re
+import struct
+
 import pytest
 
-from hil import emulated
+from hil import emulated, flash
 from host_sim.errors import InputError
 
 
@@ -40,8 +43,43 @@ class Peripheral:
         return bytes(self.got) if self.acknowledged else None
 
 
-@pytest.fixture
-def i2c():
+class Registers:
+    """rp2040py's own I2C peripheral, driven through its registers as a program on the RP2040 does (data sheet §4.3)."""
+
+    CON, TAR, DATA_CMD, RAW_INTR_STAT, CLR_INTR, ENABLE = 0x00, 0x04, 0x10, 0x34, 0x40, 0x6C
+    READ, STOP, RESTART, ABORTED = 1 << 8, 1 << 9, 1 << 10, 1 << 6
+
+    def __init__(self, i2c):
+        self.i2c = i2c
+        i2c.write_uint32(self.CON, 1 << 6 | 1 << 5 | 2 << 1 | 1)  # no slave, restarts, fast mode, master
+
+    def transfer(self, address, out, count):
+        i2c = self.i2c
+        i2c.write_uint32(self.ENABLE, 0)
+        i2c.write_uint32(self.TAR, address)
+        i2c.write_uint32(self.ENABLE, 1)
+        words = list(out) + [self.READ] * count
+        if count and out:
+            words[len(out)] |= self.RESTART
+        words[-1] |= self.STOP
+        got = bytearray()
+        for word in words:
+            i2c.write_uint32(self.DATA_CMD, word)
+            if i2c.read_uint32(self.RAW_INTR_STAT) & self.ABORTED:
+                i2c.read_uint32(self.CLR_INTR)
+                return None
+            if word & self.READ:
+                got.append(i2c.read_uint32(self.DATA_CMD) & 0xFF)
+        return bytes(got)
+
+
+@pytest.fixture(params=["as written down", "rp2040py's own"])
+def i2c(request):
+    if request.param != "as written down":
+        pico = pytest.importorskip("rp2040py.rp2040").RP2040()
+        emulated.Wiring().attach(pico)
+        return Registers(pico.i2c[0])
+
     class Pico:
         i2c = (Peripheral(), Peripheral())
 
@@ -77,3 +115,14 @@ def test_an_emulator_that_does_not_start_is_told_in_its_own_words(tmp_path, monk
     monkeypatch.setattr(emulated.sys, "executable", "/bin/false")
     with pytest.raises(InputError, match="the emulator did not start"), emulated.emulated(uf2):
         pass
+
+
+def test_a_uf2_without_micropython_is_no_board(tmp_path, capsys, monkeypatch):
+    """The whole way of `make flash PORT=emulated` through rp2040py itself, as far as it goes without a MicroPython."""
+    pytest.importorskip("rp2040py")
+    head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000, 256, 0, 1, 0xE48BFF56)  # UF2: one block of zeros for an RP2040
+    uf2 = tmp_path / "empty.uf2"
+    uf2.write_bytes(struct.pack("<8I", *head) + bytes(476) + struct.pack("<I", 0x0AB16F30))
+    monkeypatch.setattr(flash, "ANSWER_S", 1.0)
+    assert flash.main(["--port", "emulated", "--uf2", str(uf2)]) == 2
+    assert re.fullmatch(r"PORT=\S+: no MicroPython board answers there\n", capsys.readouterr().err)
