@@ -8,6 +8,8 @@ output is off when this returns.
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -37,6 +39,7 @@ from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.uses import Terminals
 
 RATE_HZ = 10.0
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SILENT_S = 3.0  # telemetry comes every second; without any for so long the board is given up
 CHAMBER_S, CHAMBER_DEGC = 7200.0, 1.0  # how long a chamber may take to come how near
 
@@ -46,8 +49,8 @@ class EmergencyStop(InstrumentError):
 
 
 def run(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None) -> None:
-    """Run one scenario; fills `result`. Raises InstrumentError or InputError, with every output off."""
-    with contextlib.ExitStack() as stack:
+    """Run one scenario; fills `result`. Raises InstrumentError or InputError, with every output off; so does Ctrl-C."""
+    with _killed_as_interrupted(), contextlib.ExitStack() as stack:
         node = loopback.Node()
         bench = stack.enter_context(
             Bench({one.role: instrument_of(one, node, stack) for one in rig.instruments.values()})
@@ -66,6 +69,20 @@ def run(scenario: Scenario, rig: Rig, result: Result, progress: Progress | None)
         if rig.cell == "bench":
             result.verdicts.append(lateness(world.late_s, rig.late_s))
             result.verdicts.append(_rate(world.trace.times()))
+
+
+@contextlib.contextmanager
+def _killed_as_interrupted() -> Iterator[None]:
+    """Being told to end, or losing the terminal, is Ctrl-C: what is on is switched off on the way out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _rate(times: np.ndarray) -> Verdict:

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import signal
 import tomllib
 from pathlib import Path
 
@@ -168,6 +169,21 @@ def test_bad_instrument_fails_the_run_with_the_reason_and_everything_off(monkeyp
     assert result.state == runner.FAILED
     assert re.search(reason, result.reason), result.reason
     assert not any(unit.output_on() for unit in units.values())
+
+
+@pytest.mark.parametrize("number", live.ENDINGS)
+def test_a_rig_that_is_told_to_end_switches_off_first(monkeypatch, number):
+    before, seen = signal.getsignal(number), []
+
+    def told(unit):
+        seen.extend(unit.node.instruments)
+        assert any(one.output_on() for one in seen)
+        signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench_run(monkeypatch, short(4.0), told)
+    assert len(seen) == 3 and not any(one.output_on() for one in seen)
+    assert signal.getsignal(number) == before
 
 
 def test_a_chamber_that_does_not_come_to_temperature(monkeypatch):
