@@ -190,8 +190,6 @@ NO_PULSE = {
     "TOO_STRONG": lambda w, r: setattr(w.bms.scheduler, "pulse_permille", 9999),
     "PULSE_BUDGET": lambda w, r: setattr(w.p, "pulse_budget_ppm", 1),
     "NO_BENEFIT": lambda w, r: useless(w.bms.estimates[0]),
-        pulse_trials=20, pulse_factor_permille=0, pulse_factor_sigma_permille=0
-    ),
     "ALARM": lambda w, r: setattr(w.bms.tracker, "jump_permille", 2100),
     "STALE": lambda w, r: setattr(r, "temp_ok", 0),
     "PASSED": lambda w, r: setattr(w.bms.tracker, "since_end_ppm", 5000),
