@@ -23,6 +23,7 @@ from relith.profile import Profile, ProfileError
 from hil.shorten import Plan, beside, module_of, plan, shorten, source_name
 from hil.shorten import readable as _readable
 from host_sim.errors import InputError
+from host_sim.profiles import checked
 
 FIRMWARE = Path(__file__).parent.parent / "firmware"
 BOARDS = FIRMWARE / "boards"
@@ -56,6 +57,7 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
         raise InputError(f"BOARD={board}: no such board, must be one of {', '.join(boards())}")
     try:
         text = profile.read_bytes()
+        checked(text, str(profile))
         cells = Profile(text, str(profile)).cell_count
     except (OSError, ProfileError) as error:
         raise InputError(str(error)) from None

@@ -193,4 +193,6 @@ def test_a_board_file_for_another_board(tmp_path):
 def test_a_profile_that_is_not_sound(tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{")
-    assert refused(tmp_path / "flash", profile=bad).startswith(f"{bad}: ")
+    assert refused(tmp_path / "flash", profile=bad).startswith(f"{bad}: line 1, column 2: ")
+    bad.write_text('{"name": "a", "name": "b"}')
+    assert refused(tmp_path / "flash", profile=bad).startswith(f"{bad}: line 1: name stands there twice")
