@@ -122,3 +122,38 @@ def test_rows_minutes_apart_are_joined_by_a_straight_line():
     far = ledger(history([0, 600, 1200], [0.05, 0.1, 0.1], [3.6, 3.7, 3.8]))
     assert far[2] == 0
     assert far[0] * 2e-12 == pytest.approx(0.075 * 600 + 60, abs=1e-3)
+
+
+ROW = st.tuples(
+    st.one_of(st.just(0.0), st.floats(0.001, 100.0), st.floats(100.0, 1e5), st.floats(1e5, 5e7)),
+    st.one_of(st.just(0.0), st.floats(-1.0, 1.0)),
+    st.floats(0.3, 5.6),
+    st.floats(-45.0, 125.0),
+)
+
+
+@given(st.lists(ROW, min_size=1, max_size=60), st.booleans(), st.floats(1.0, 1e6))
+def test_whatever_happened_it_is_played_to_its_end(rows, new, gap_s):
+    """Years of gaps, repeats, voltages and temperatures of no cell: no exception, and what is told stays in bounds."""
+    waits, current, volts, degc = (np.array(column, float) for column in zip(*rows, strict=True))
+    h = history(np.cumsum(waits), current, volts)
+    h.temperature_degc[:, 0] = degc
+    player = Player(load(PROFILE), h, gap_s, new)
+    player.play()
+    assert player.charged_mah >= 0.0 <= player.discharged_mah
+    for row in player.rows:
+        assert row["discharge_mah"] >= 0 and row["stage"] in (None, 1, 2, 3, 4)
+        if row["known"] != "unknown":
+            stores = [row[f"{store}_mah"] for store in ("active", "isolated", "sei", "cathode")]
+            assert min(stores) >= 0.0
+            assert 0.0 <= row["soc"] <= 1.0
+
+
+def test_a_gap_of_years_is_told_in_parts():
+    """The board's counter wraps after 12 days; the ledger still sees the whole gap."""
+    two_years = 2 * 365 * 86_400.0
+    h = history([0.0, 10.0, 10.0 + two_years, 20.0 + two_years], [0.001] * 4, [3.7, 3.71, 3.72, 3.73])
+    charged, _, gaps, player = ledger(h)
+    assert player.gap_s == two_years
+    assert gaps == pytest.approx(two_years * 500 * 1e6, rel=1e-6)  # 1 mA is 500 counts
+    assert charged == 20 * 500 * 1_000_000
