@@ -283,7 +283,8 @@ def _json(data: dict) -> str:
     parts = []
     for name, value in data.items():
         indent = 1 if isinstance(value, dict) else None
-        parts.append(f" {json.dumps(name)}: {json.dumps(value, indent=indent, ensure_ascii=False)}")
+        text = json.dumps(value, indent=indent, ensure_ascii=False).replace("\n", "\n ")
+        parts.append(f" {json.dumps(name)}: {text}")
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 

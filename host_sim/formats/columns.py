@@ -23,13 +23,13 @@ UNITS = {
 }  # fmt: skip
 # what a column is, from its name without unit, spaces and signs; the first that is there is taken
 NAMES = {
-    "time": ("testtime", "totaltime", "elapsedtime", "recordtime", "runtime", "time", "zeit"),
+    "time": ("testtime", "totaltime", "elapsedtime", "recordtime", "runtime", "test", "time", "zeit"),
     "unix": ("unixtime",),
-    "voltage": ("voltage", "cellvoltage", "ecell", "eweece", "ewe", "spannung", "u"),
-    "current": ("current", "i", "strom"),
+    "voltage": ("voltage", "cellvoltage", "ecell", "eweece", "ewe", "potential", "volts", "spannung", "u"),
+    "current": ("current", "i", "amps", "strom"),
     "temperature": ("surfacetemperature", "surfacetemperaturet1", "celltemperature", "temperature", "auxtemperature1",
                     "temp1", "t1", "temp", "ambienttemperature"),
-    "cycle": ("cyclecount", "cycleindex", "cyclenumber", "cycle", "zyklus"),
+    "cycle": ("cyclecount", "cycleindex", "cyclenumber", "cycle", "cyc", "zyklus"),
     "step": ("stepcount", "stepindex", "stepnumber", "step", "ns"),
     "type": ("steptype", "stepname", "status", "state", "mode"),
     "charge": ("chargingcapacity", "chargecapacity", "chgcap", "chgcapacity", "qcharge"),

@@ -57,7 +57,7 @@ def read(path: str | Path, told: Map | None = None) -> Recording:
         raise InputError(f"{path}: line 1: the file is empty")
     suffix = path.suffix.lower()
     if suffix in vendors.READERS:
-        recording = _of_vendor(path, suffix, data)
+        recording = _of_vendor(path, suffix, data, told)
     else:
         recording = _of_table(path, Table(path, data, told, TRUTH), told)
     recording.sha256 = hashlib.sha256(data).hexdigest()
@@ -90,8 +90,10 @@ def _of_table(path: Path, table: Table, told: Map) -> Recording:
     )  # fmt: skip
 
 
-def _of_vendor(path: Path, suffix: str, data: bytes) -> Recording:
-    columns = vendors.READERS[suffix](path, data)
+def _of_vendor(path: Path, suffix: str, data: bytes, told: Map) -> Recording:
+    columns = vendors.READERS[suffix](path, data, told)
+    if told.sign == "discharge-positive":
+        columns["current"] = -columns["current"]
     n = len(columns["time"])
     if n == 0:
         raise InputError(f"{path}: record 1: the file holds no record")

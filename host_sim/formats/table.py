@@ -160,7 +160,8 @@ class Table:
         for (key, c), values in zip(plan, cells, strict=True):
             array = np.array(values) * c.scale + c.offset if c.scale != 1.0 or c.offset else np.array(values)
             if key in self.values:
-                self.values[key].append(array)
+                if not np.isnan(array).all():  # an empty column is none
+                    self.values[key].append(array)
             else:
                 self.extra[key] = array
 

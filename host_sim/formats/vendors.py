@@ -1,6 +1,7 @@
 """Binary files of cyclers, through readers that others keep (extra `cyclers`), and BDF Parquet (extra `campaign`).
 
-Each reader: (path, bytes) -> named float arrays of one length, in s, V, A, Ah, degC; positive current charges.
+Each reader: (path, bytes, column map) -> named float arrays of one length, in s, V, A, Ah, degC. Names are the
+format's own, the map matters for Parquet alone. Positive current charges.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     return InputError(f"{path}: record 1: is not a whole {what} file ({reason})")
 
 
-def parquet(path: Path, data: bytes) -> Columns:
-    """BDF as Parquet: the column names of the CSV."""
+def parquet(path: Path, data: bytes, told: Map) -> Columns:
+    """BDF as Parquet: the column names of the CSV, or those of a column map."""
     try:
         import pyarrow
         import pyarrow.parquet as pq
@@ -39,7 +40,7 @@ def parquet(path: Path, data: bytes) -> Columns:
     try:
         table = pq.read_table(io.BytesIO(data))
         header = [str(name) for name in table.column_names]
-        places = found(header, Map())
+        places = found(header, told)
         for key, name in (("time", "Test Time / s"), ("voltage", "Voltage / V"), ("current", "Current / A")):
             if key not in places:
                 raise InputError(f"{path}: row 1: has no column {name!r}, which BDF requires; it has {header}")
@@ -59,7 +60,7 @@ def parquet(path: Path, data: bytes) -> Columns:
         raise _damaged(path, "Parquet", error) from None
 
 
-def neware(path: Path, data: bytes) -> Columns:
+def neware(path: Path, data: bytes, told: Map) -> Columns:
     """Neware .nda and .ndax (NewareNDA). Its time runs within a step; steps are joined by the record's time of day."""
     try:
         import NewareNDA
@@ -104,7 +105,7 @@ def _joined(within_s: np.ndarray, day_s: np.ndarray, step: np.ndarray) -> np.nda
     return time_s - time_s[0] if len(time_s) else time_s
 
 
-def biologic(path: Path, data: bytes) -> Columns:
+def biologic(path: Path, data: bytes, told: Map) -> Columns:
     """Biologic .mpr (galvani)."""
     try:
         from galvani import MPRfile
@@ -144,7 +145,7 @@ def biologic(path: Path, data: bytes) -> Columns:
         raise _damaged(path, "Biologic", error) from None
 
 
-def arbin(path: Path, data: bytes) -> Columns:
+def arbin(path: Path, data: bytes, told: Map) -> Columns:
     """Arbin .res, an Access database, through `mdb-export` of mdbtools (no pip package reads one well)."""
     program = shutil.which("mdb-export")
     if program is None:

@@ -77,6 +77,60 @@ def test_signs_as_cyclers_write_them(tmp_path):
         assert columns.direction(word) == sign, word
 
 
+VENDORS = {
+    "Arbin": (
+        "Data_Point,Test_Time(s),Date_Time,Step_Time(s),Step_Index,Cycle_Index,Current(A),Voltage(V),"
+        "Charge_Capacity(Ah),Discharge_Capacity(Ah),dV/dt(V/s),Internal_Resistance(Ohm),Aux_Temperature_1 (C)\n"
+        "1,30.0,2026-09-27 14:12:48,30.0,1,3,0.0,3.45,0.0,0.0,0.0,0.0,24.5\n"
+        "2,60.0,2026-09-27 14:13:18,30.0,2,3,0.55,3.58,0.004585,0.0,0.0,0.0,24.6\n"
+    ),
+    "Neware": (
+        "DataPoint,Cycle Index,Step Index,Step Type,Time,Total Time,Current(mA),Voltage(V),Chg. Cap.(mAh),"
+        "DChg. Cap.(mAh),Date,T1(℃)\n"
+        "1,3,1,Rest,0:00:30,0:00:30,0,3.45,0,0,2026-09-27 14:12:48,24.5\n"
+        "2,3,2,CC Chg,0:00:30,0:01:00,550,3.58,4.585,0,2026-09-27 14:13:18,24.6\n"
+    ),
+    "Maccor": (
+        "Today's Date\t09/27/2026\nRec#\tCyc#\tStep\tTestTime\tStepTime\tAmp-hr\tAmps\tVolts\tState\tTemp 1 [degC]\n"
+        "1\t3\t1\t0d 00:00:30\t0d 00:00:30\t0\t0\t3.45\tR\t24.5\n"
+        "2\t3\t2\t0d 00:01:00\t0d 00:00:30\t0.0046\t0.55\t3.58\tC\t24.6\n"
+    ),
+    "Biologic": (
+        "EC-Lab ASCII FILE\nNb header lines : 3\n"
+        "mode\tox/red\ttime/s\tcontrol/V/mA\tEwe/V\t<I>/mA\t(Q-Qo)/mA.h\tTemperature/°C\tcycle number\n"
+        "3\t1\t30.0\t0\t3.45\t0\t0\t24.5\t3\n1\t1\t60.0\t550\t3.58\t550\t4.6\t24.6\t3\n"
+    ),
+    "Basytec": (
+        "~Resultfile from Basytec Battery Test System\n~Time[h] DataSet U[V] I[A] T1[°C] Cyc-Count\n"
+        "0.0083333333 1 3.45 0 24.5 3\n0.016666667 2 3.58 0.55 24.6 3\n"
+    ).replace(" ", ";"),
+    "Novonix": (
+        "Run Time (h),Cycle Number,Step Number,Potential (V),Current (A),Temperature (°C)\n"
+        "0.0083333333,3,1,3.45,0,24.5\n0.016666667,3,2,3.58,0.55,24.6\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VENDORS)
+def test_exports_of_cyclers_are_understood_without_a_map(tmp_path, name):
+    """Headers as the vendors' programs write them; the rows are ours."""
+    r = read(tmp_path, VENDORS[name].encode("cp1252" if name == "Biologic" else "utf-8"))
+    assert r.time_s - r.time_s[0] == pytest.approx([0.0, 30.0], abs=1e-4)
+    assert r.voltage_v[0] == pytest.approx([3.45, 3.58])
+    assert r.current_a == pytest.approx([0.0, 0.55])
+    assert r.temperature_degc[0] == pytest.approx([24.5, 24.6])
+    if name != "Basytec":
+        assert list(r.cycle) == [3, 3]
+    if name in ("Arbin", "Neware"):
+        assert r.counters_ah[0] == pytest.approx([0.0, 0.004585])
+
+
+def test_an_empty_column_is_none(tmp_path):
+    header = (*HEAD, "Temperature / degC", "Charging Capacity / Ah", "Discharging Capacity / Ah")
+    r = read(tmp_path, table(header, [(*row, "", "", "") for row in ROWS]))
+    assert r.temperature_degc == [] and r.counters_ah is None
+
+
 def test_a_map_in_a_file_and_a_string_of_cells(tmp_path):
     told = tmp_path / "map.toml"
     told.write_text(
@@ -107,6 +161,11 @@ def test_parquet_is_bdf_too(tmp_path):
     r = recording.read(tmp_path / "cell.parquet")
     same(r)
     assert r.at(2).endswith("row 3")
+    pq.write_table(
+        pyarrow.table({"t [s]": arrays[HEAD[0]], "u": arrays[HEAD[1]], "i": arrays[HEAD[2]]}), tmp_path / "x.parquet"
+    )
+    told = columns.parse("time=t [s], voltage=u, current=i, sign=discharge-positive")
+    same(recording.read(tmp_path / "x.parquet", told), scale=-1.0)
 
 
 @given(
