@@ -99,10 +99,10 @@ of nominal capacity that the worst cell has as isolated lithium, by 10 °C at mo
 slope is assumed, no source gives one.
 
 **Wear of the flash** (rule 11). A record has 1.6 kB for one cell, 22 kB for sixteen. One is written for every 10 % of
-nominal capacity moved, for every half-cycle, at the beginning and end of a pulse, at a latch, and once a day: at most 30
-a full cycle (`test_writes_of_a_cycle`), 15 in each slot. A block that bears 100 000 erasures then lasts 6 600 cycles as
-a raw slot: 18 years at a cycle a day. On littlefs a write erases about two blocks, taken in turn over all that are free:
-with 100 free blocks 333 000 cycles.
+nominal capacity moved, for every half-cycle, at the beginning and end of a pulse, at a latch, and once a day: at most
+30 a full cycle (`test_writes_of_a_cycle`), 15 in each slot. A block that bears 100 000 erasures then lasts 6 600 cycles
+as a raw slot: 18 years at a cycle a day. On littlefs a write erases about two blocks, taken in turn over all that are
+free: with 100 free blocks 166 000 cycles.
 """
 TABLE_HEAD = """
 ## Diagnostics
