@@ -92,12 +92,6 @@ def pulse_way_s(profile, rate_permille, length_s, temp_cdegc):
     return speed * fade_s // 1000 * one_minus_exp(length_s * 1000 // fade_s) // 1000
 
 
-def pulse_share_ppm(profile, rate_permille, length_s, temp_cdegc):
-    """Expected share of the isolated lithium that stripping so fast for so long reconnects."""
-    way_s = pulse_way_s(profile, rate_permille, length_s, temp_cdegc)
-    return table(profile.pulse_way_s, profile.pulse_share_permille, way_s) * 1000
-
-
 def moved_ppm(profile, h):
     """(share reconnected, share corroded on the way) of the isolated lithium by whatever moved it in `h`: the pulse
     asked for, or else a fast start or a fast drive of the user's own.

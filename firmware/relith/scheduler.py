@@ -1,21 +1,24 @@
 """Pulse, rest, or leave the cell alone: asked once after every half-cycle. It requests; the gate alone grants.
 
-Value of an action, in ppm of an equivalent full cycle (EFC). Life ends when what is lost reaches a fixed share of
-capacity, so lithium
-won back buys cycles at the rate at which the cell loses it:
-    value = regained / loss per cycle  -  w_h * hours  -  w_q * charge spent
+`adaptive` compares plans, each an action repeated every so many cycles until the cell's end. The cell has `room`, the
+lithium it can lose until 80 % are left, and isolated lithium D. A cycle binds `sei` for good and isolates `lost`; a
+plan returns the share f of D and corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
+k = f + c    cycles * (sei + lost * c/k) = room + f/k * (D - lost/k) * (1 - exp(-k * cycles))
+A plan is worth cycles * (depth - w_h * hours - w_q * charge spent) in equivalent full cycles. While a reservoir covers
+the loss, D is kept in store: what is fetched later costs no more, and then its return can be measured.
 """
 
 from struct import calcsize, pack, unpack
 
 from relith import const
-from relith.halfcycle import END_HIGH, END_LOW
-from relith.inventory import LIMIT_ANODE, UNKNOWN
-from relith.lossmodel import pulse_share_ppm, rest_share_ppm
+from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW
+from relith.inventory import LIMIT_ANODE, LIMIT_CATHODE, UNKNOWN
+from relith.lossmodel import one_minus_exp, pulse_way_s, rest_share_ppm, seconds, table
 
 DECISIONS = ("none", "pulse", "rest")
 NONE, PULSE, REST = 0, 1, 2
 POLICIES = ("none", "liu21", "zhang24", "both", "adaptive")
+_LIU21, _ZHANG24, _ADAPTIVE = const(1), const(2), const(4)
 
 # lines of reasons.txt
 _WHY_UNKNOWN = const(8)
@@ -34,12 +37,17 @@ _WHY_USER_DOES = const(44)
 _WHY_NO_GAIN = const(45)
 _WHY_GAIN_PULSE = const(46)
 _WHY_GAIN_REST = const(47)
-_WHY_TURN = const(48)
+_WHY_STORED = const(48)
 _WHY_FAILED = const(49)
+_WHY_REFUSED = const(50)
 
-_REST_HOURS = (2, 4, 6, 8, 12)
-_TRIALS = 8  # measurable ones, after which an action that shows nothing is given up
-_FORMAT = "<BBBi"
+_PERIODS = (1, 2, 4, 8)
+_WEAR_DOUBT = const(2)  # corrosion of what a pulse moves is not seen as such: taken so many times what is expected
+_MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
+_SPARE_PPM = const(50000)  # a reservoir below covers no loss
+_TRIALS = const(8)  # measurable ones, after which an action that shows nothing is given up
+_LEAST_REST_S = const(3600)
+_FORMAT = "<BBBii"
 
 
 class Scheduler:
@@ -51,133 +59,258 @@ class Scheduler:
         self.reason = 0
         self.pulse_permille = self.pulse_s = self.rest_s = 0
         self._given_up = 0  # bit 0 pulses, bit 1 rests: did not help, not tried again
-        self._turn = 0  # while unproven: nothing, pulse, nothing, rest, so that each shows what it does alone
-        self._user_pulses = 0  # of the last eight discharges, one bit each: started fast by the user
+        self._since_pulse = self._since_rest = 255  # opportunities since the last request
+        # after a refusal, of pulses and of rests: opportunities to let pass, and how many were the last time
+        self._hold, self._held = [0, 0], [0, 0]
         self._since_rest_s = 1000000  # time since the last long discharged rest
+        # what the user's own life is like, each a mean over some cycles
+        self._depth_ppm = 1000000
+        self._empty = 500  # per mille of the discharges that end at the cut-off
+        self._own_way_s = self._own_worn = 0  # how far discharges move isolated lithium, and that times their rate
+        self._own_rest_s = 0  # how long the cell waits empty
+        self._free_s = 0  # how long the last rest could have been
 
     def after_half_cycle(self, h, estimates, readings, budgets):
         """Decide what comes next. `estimates`: one per cell of the string; `budgets`: what the gate would grant now."""
         p = self.profile
+        self._learn(h)
         self.pulse_permille = self.pulse_s = self.rest_s = 0
-        self._since_rest_s = min(self._since_rest_s + h.rest_before_s + h.duration_s, 100000000)
-        if h.kind > 0 and h.rest_before_s >= p.rest_fixed_s // 2:
-            self._since_rest_s = h.duration_s
-        if h.kind > 0:
-            self._turn = (self._turn + 1) & 3
-        else:
-            own = h.pulse_s == 0 and h.early_rate_permille >= p.pulse_fixed_permille * 8 // 10
-            self._user_pulses = (self._user_pulses << 1 | own) & 255
-        policy = POLICIES[p.policy]
-        if policy == "none":
-            self._say(NONE, _WHY_POLICY_NONE)
+        self.decision = NONE
+        if p.policy == 0:
+            self.reason = _WHY_POLICY_NONE
         elif not readings.user_consent:
-            self._say(NONE, _WHY_CONSENT)
+            self.reason = _WHY_CONSENT
         elif h.kind > 0:
-            self._after_charge(policy, h, estimates, budgets)
+            self.reason = self._after_charge(h, estimates, budgets)
         else:
-            self._after_discharge(policy, h, estimates, readings, budgets)
+            self.reason = self._after_discharge(h, estimates, readings, budgets)
+        if self.pulse_s:
+            self.decision = PULSE
+        elif self.rest_s:
+            self.decision = REST
 
-    def _say(self, decision, reason):
-        self.decision, self.reason = decision, reason
-
-    def _after_charge(self, policy, h, estimates, budgets):
+    def _learn(self, h):
+        """What the half-cycle tells of the user's life, and whether the request before it was granted."""
         p = self.profile
-        if policy == "zhang24":
-            return self._say(NONE, _WHY_NOT_HERE)
+        self._since_rest_s = min(self._since_rest_s + h.rest_before_s + h.duration_s, 100000000)
+        if self.decision != NONE:
+            done = h.pulse_s if self.decision == PULSE else h.rest_before_s * 2 >= self.rest_s
+            which = self.decision - 1
+            self._hold[which] = self._held[which] = 0 if done else min(2 * self._held[which] + 1, 63)
+        if h.kind > 0:
+            if h.rest_before_s >= p.rest_fixed_s // 2:
+                self._since_rest_s = h.duration_s
+            if not self.rest_s or h.rest_before_s > self.rest_s * 9 // 8:
+                self._own_rest_s += (min(h.rest_before_s, 1000000) - self._own_rest_s) // 4
+        else:
+            rate = h.rate_permille
+            self._depth_ppm += (min(h.charge_ppm, 4000000) - self._depth_ppm) // 4
+            self._empty += ((1000 if h.end == END_LOW else 0) - self._empty) // 8
+            way = pulse_way_s(p, rate, h.duration_s, h.temp_cdegc)
+            if not h.pulse_s and h.early_rate_permille > rate:
+                early = h.early_rate_permille
+                fast = pulse_way_s(p, early, seconds(p, EARLY_PPM, early), h.temp_cdegc)
+                if fast > way:
+                    way, rate = fast, early
+            self._own_way_s += (way - self._own_way_s) // 4
+            self._own_worn += (way * rate // 1000 - self._own_worn) // 4
+
+    def _waits(self, action):
+        """Whether such a request was refused a moment ago: it is not made again at once."""
+        left = self._hold[action - 1]
+        self._hold[action - 1] = max(0, left - 1)
+        return left
+
+    def _after_charge(self, h, estimates, budgets):
+        p = self.profile
+        if p.policy == _ZHANG24:
+            return _WHY_NOT_HERE
         if h.end != END_HIGH:
-            return self._say(NONE, _WHY_NOT_FULL)
-        if not budgets.pulse_allowed:
-            return self._say(NONE, _WHY_GATE)
-        self.pulse_permille = min(p.pulse_fixed_permille, budgets.pulse_max_permille)
-        self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
-        if policy != "adaptive":
-            return self._say(PULSE, _WHY_FIXED_PULSE)
-        share = pulse_share_ppm(p, self.pulse_permille, self.pulse_s, h.temp_cdegc)
-        spent = self.pulse_permille * self.pulse_s * 1000 // 3600  # ppm of nominal
-        cost = p.weight_hour_ppm * self.pulse_s // 3600 + p.weight_charge_permille * spent // 1000
-        why = self._refuse(estimates, 1, share, cost)
-        if not why and self._user_pulses & 3 == 3:
-            why = _WHY_USER_DOES
+            return _WHY_NOT_FULL
+        self._since_pulse = min(self._since_pulse + 1, 255)
+        if not (budgets.pulse_allowed and budgets.pulse_max_permille and budgets.pulse_max_s):
+            return _WHY_GATE
+        if self._waits(PULSE):
+            return _WHY_REFUSED
+        if p.policy != _ADAPTIVE:
+            self.pulse_permille = min(p.pulse_fixed_permille, budgets.pulse_max_permille)
+            self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
+            return _WHY_FIXED_PULSE
+        why = self._refused(estimates, 1)
         if why:
-            self.pulse_permille = self.pulse_s = 0
-            return self._say(NONE, why)
-        return self._say(PULSE, _WHY_GAIN_PULSE)
+            return why
+        _, _, rest = self._plan_rest(estimates, (0, 0, 0))
+        permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)
+        if not period:
+            return _WHY_NO_GAIN
+        if self._since_pulse < period:
+            return _WHY_NOT_DUE
+        self._since_pulse = 0
+        self.pulse_permille, self.pulse_s = permille, length_s
+        return _WHY_GAIN_PULSE
 
-    def _after_discharge(self, policy, h, estimates, readings, budgets):
+    def _after_discharge(self, h, estimates, readings, budgets):
         p = self.profile
-        if policy == "liu21":
-            return self._say(NONE, _WHY_NOT_HERE)
+        if p.policy == _LIU21:
+            return _WHY_NOT_HERE
         if h.end != END_LOW:
-            return self._say(NONE, _WHY_NOT_EMPTY)
+            return _WHY_NOT_EMPTY
         if not budgets.rest_allowed:
-            return self._say(NONE, _WHY_GATE)
+            return _WHY_GATE
         if not readings.clock_known:
-            return self._say(NONE, _WHY_NO_CLOCK)
+            return _WHY_NO_CLOCK
+        self._since_rest = min(self._since_rest + 1, 255)
         free_s = min(readings.user_free_s, budgets.rest_max_s)
-        if policy != "adaptive":
+        if readings.user_full_in_s >= 0:
+            free_s = min(free_s, readings.user_full_in_s - p.full_charge_s)
+        if p.policy != _ADAPTIVE:
             if self._since_rest_s < p.rest_period_s:
-                return self._say(NONE, _WHY_NOT_DUE)
+                return _WHY_NOT_DUE
             if free_s < p.rest_fixed_s:
-                return self._say(NONE, _WHY_CALENDAR)
+                return _WHY_CALENDAR
+            if self._waits(REST):
+                return _WHY_REFUSED
             self.rest_s = p.rest_fixed_s
-            return self._say(REST, _WHY_FIXED_REST)
-        best, why = 0, _WHY_CALENDAR
-        for hours in _REST_HOURS:
-            if hours * 3600 > free_s:
+            return _WHY_FIXED_REST
+        self._free_s = max(0, free_s)
+        if free_s < _LEAST_REST_S:
+            return _WHY_CALENDAR
+        why = self._refused(estimates, 2)
+        if why:
+            return why
+        if self._longer_s() > free_s:
+            return _WHY_USER_DOES
+        if self._waits(REST):
+            return _WHY_REFUSED
+        pulse = 0, 0, 0
+        if budgets.pulse_allowed and not self._given_up & 1:
+            _, _, rest = self._plan_rest(estimates, pulse)
+            pulse = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)[3]
+        length_s, period, _ = self._plan_rest(estimates, pulse)
+        if not period:
+            return _WHY_NO_GAIN
+        if self._since_rest < period:
+            return _WHY_NOT_DUE
+        self._since_rest = 0
+        self.rest_s = length_s
+        return _WHY_GAIN_REST
+
+    # -- plans: a pulse is (way in s, way times rate, cost), a rest (share freed, cost), each per cycle, in ppm --------
+
+    def _longer_s(self):
+        """A rest must be so long to add to what the user leaves the cell anyway."""
+        return max(_LEAST_REST_S, self._own_rest_s * 3 // 2)
+
+    def _plan_rest(self, estimates, pulse):
+        """(seconds, every so many cycles, rest) of the best rest beside `pulse`; 0 cycles: none."""
+        p = self.profile
+        own = rest_share_ppm(p, self._own_rest_s)
+        best = self._worth(estimates, pulse, (own, 0))
+        choice = 0, 0, (own, 0)
+        for part in (4, 3, 2, 1):
+            rest_s = self._free_s * part // 4
+            if rest_s < self._longer_s() or self._given_up & 2:
                 break
-            share = rest_share_ppm(p, hours * 3600)
-            refused = self._refuse(estimates, 2, share, p.weight_hour_ppm * hours)
-            if refused:
-                why = refused if not best else why
-                continue
-            value = self._gain(estimates, 2, share) - p.weight_hour_ppm * hours
-            if value > best:
-                best, self.rest_s, why = value, hours * 3600, _WHY_GAIN_REST
-        return self._say(REST if best else NONE, why)
+            cost = (rest_s - self._own_rest_s) * p.weight_hour_ppm // 3600 * self._empty // 1000
+            share = rest_share_ppm(p, rest_s) - own
+            for every in _PERIODS:
+                rest = own + share // every, cost // every
+                worth = self._worth(estimates, pulse, rest)
+                if worth > best:
+                    best, choice = worth, (rest_s, every, rest)
+        return choice
 
-    def _gain(self, estimates, action, share_ppm):
-        """Cycles (ppm of one EFC) that an action returning `share_ppm` of D buys, mean over the cells of the string."""
-        total = 0
+    def _plan_pulse(self, estimates, rest, budgets, temp_cdegc):
+        """(per mille of 1C, seconds, every so many cycles, pulse) of the best pulse beside `rest`; 0 cycles: none."""
+        p = self.profile
+        choice = 0, 0, 0, (0, 0, 0)
+        best = self._worth(estimates, choice[3], rest)
+        for part in (2, 4, 6):
+            permille = max(1, min(p.pulse_fixed_permille * part // 4, budgets.pulse_max_permille))
+            longest_s = min(p.pulse_max_s, budgets.pulse_max_s * budgets.pulse_max_permille // permille)
+            for length_s in (longest_s, longest_s // 2, longest_s // 4):
+                way = pulse_way_s(p, permille, length_s, temp_cdegc)
+                cost = (p.weight_hour_ppm + p.weight_charge_permille * permille) * length_s // 3600
+                for every in _PERIODS:
+                    pulse = way // every, way * permille // 1000 // every, cost // every
+                    worth = self._worth(estimates, pulse, rest)
+                    if worth > best:
+                        best, choice = worth, (permille, length_s, every, pulse)
+        return choice
+
+    def _worth(self, estimates, pulse, rest):
+        """What is left of the string's life under a plan, in 1/1000 ppm of an EFC: that of its weakest cell."""
+        cycles = 1 << 60
         for e in estimates:
-            factor = e.pulse_factor_permille if action == 1 else e.rest_factor_permille
-            back = e.isolated_ppm * share_ppm // 1000000 * max(0, factor) // 1000
-            total += back * 1000000 // max(100, e.loss_per_cycle_ppm)
-        return total // len(estimates)
+            cycles = min(cycles, self._cycles(e, pulse[0], pulse[1], rest[0]))
+        return cycles * (self._depth_ppm - pulse[2] - rest[1])
 
-    def _refuse(self, estimates, action, share_ppm, cost_ppm):
-        """0, or the reason why an action is not worth asking for."""
-        if self._given_up & action:
-            return _WHY_FAILED
-        unproven = self._given_up != 3 and self._turn & 3 != (1 if action == 1 else 3)
+    def _cycles(self, e, way_s, worn, freed):
+        """Cycles left (per mille) of one cell under a plan, see above."""
+        p = self.profile
+        depth = self._depth_ppm // 1000
+        lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) * depth // 1000
+        sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
+        room = max(20000, e.cathode_ppm + e.active_ppm - p.cathode_capacity_ppm * 8 // 10)
+        pulse, rest = e.pulse_factor_permille, e.rest_factor_permille
+        if e.isolated_ppm > _MUCH_PPM:  # knowing is worth most where most can be won
+            if e.pulse_trials < _TRIALS:
+                pulse += e.pulse_factor_sigma_permille // 3
+            if e.rest_trials < _TRIALS:
+                rest += e.rest_factor_sigma_permille // 3
+        if e.limited_by != LIMIT_ANODE:
+            rest = rest * p.rest_local_permille // 1000
+        back = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way_s) * max(0, pulse)
+        back = min(900000, back + freed * self._empty // 1000 * max(0, rest) // 1000)
+        worn = (self._own_worn + worn * _WEAR_DOUBT) * p.pulse_corroded_ppm
+        cycles = room * 1000 // max(1, lost + sei)
+        k = back + worn
+        if k < 100:
+            return cycles
+        settled = lost * 1000000 // k
+        per_cycle = max(1, sei + lost * worn // k)
+        for _ in range(6):
+            gone = one_minus_exp(min(k * cycles // 1000000, 5000))
+            left = room + (e.isolated_ppm - settled) * back // k * gone // 1000
+            cycles = (cycles + max(0, left) * 1000 // per_cycle) // 2
+        return cycles
+
+    def _refused(self, estimates, action):
+        """0, or the reason why an action (bit as in _given_up) is not looked at."""
+        p = self.profile
         shown = 0  # cells still to be tried, or whose recovery stands out of the noise
+        hidden = action == 1 or p.weight_hour_ppm  # time for nothing: a rest does no harm
         for e in estimates:
             if e.known == UNKNOWN:
                 return _WHY_UNKNOWN
-            trials = e.pulse_trials if action == 1 else e.rest_trials
-            factor = e.pulse_factor_permille if action == 1 else e.rest_factor_permille
-            sigma = e.pulse_factor_sigma_permille if action == 1 else e.rest_factor_sigma_permille
-            # taking turns teaches only where the outcome shows; a reservoir hides it, and expected value alone decides
-            shows = e.limited_by == LIMIT_ANODE
-            unproven = unproven and shows and (e.pulse_trials < _TRIALS or e.rest_trials < _TRIALS)
-            shown += 1 if trials < _TRIALS or factor > 2 * sigma else 0
-            if action == 2 and e.limited_by != LIMIT_ANODE and self.profile.rest_local_permille < 100:
-                return _WHY_NOT_EMPTY
+            spare = e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
+            if e.limited_by == LIMIT_CATHODE:
+                spare = p.reservoir_ppm
+            if e.limited_by == LIMIT_ANODE or spare < _SPARE_PPM:
+                hidden = 0
+            trials, factor, sigma = e.rest_trials, e.rest_factor_permille, e.rest_factor_sigma_permille
+            if action == 1:
+                trials, factor, sigma = e.pulse_trials, e.pulse_factor_permille, e.pulse_factor_sigma_permille
+            if trials < _TRIALS or factor > sigma:
+                shown = 1
         if not shown:
             self._given_up |= action
+        if self._given_up & action:
             return _WHY_FAILED
-        if self._gain(estimates, action, share_ppm) <= cost_ppm:
-            return _WHY_NO_GAIN
-        return _WHY_TURN if unproven else 0
+        return _WHY_STORED if hidden else 0
 
     def pack(self):
-        return pack(_FORMAT, self._given_up, self._turn, self._user_pulses, self._since_rest_s)
+        return pack(_FORMAT, self._given_up, self._held[0], self._held[1], self._since_rest_s, self._own_rest_s)
 
     def unpack(self, data):
-        """Take back what pack() gave; False, and nothing changed, when it cannot be that."""
+        """Take back what pack() gave; False, and nothing changed, when it cannot be that. The user's life is soon
+        learned anew.
+        """
         if len(data) != calcsize(_FORMAT):
             return False
-        given_up, turn, user_pulses, since = unpack(_FORMAT, data)
-        if given_up > 3 or turn > 3 or since < 0:
+        given_up, pulses, rests, since, own = unpack(_FORMAT, data)
+        if given_up > 3 or max(pulses, rests) > 63 or since < 0 or own < 0:
             return False
-        self._given_up, self._turn, self._user_pulses, self._since_rest_s = given_up, turn, user_pulses, since
+        self._given_up, self._since_rest_s, self._own_rest_s = given_up, since, own
+        self._hold, self._held = [pulses, rests], [pulses, rests]
         return True

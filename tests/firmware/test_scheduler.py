@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith.halfcycle import END_HIGH, END_LOW
 from relith.inventory import LIMIT_ANODE, MEASURED, UNKNOWN, Inventory
 from relith.reasons import REASONS
 from relith.scheduler import NONE, POLICIES, PULSE, REST, Scheduler
@@ -64,11 +65,28 @@ def test_adaptive_wins_lithium_back_and_stops_where_nothing_comes():
     cell, _, _, done = live("adaptive", 80)
     plain = live("none", 80)[0]
     assert len(done) > 10 and cell.q - cell.cathode < 0.8 * (plain.q - plain.cathode)
-    _, _, scheduler, done = live("adaptive", 120, recoverable=0.0)
-    for action in (PULSE, REST):
-        tries = [k for k, decision in done if decision == action]
-        assert len(tries) <= 12 and (not tries or tries[-1] < 60)
-    assert "not tried again" in REASONS[scheduler.reason] or "below its cost" in REASONS[scheduler.reason]
+    for seed in range(1, 4):
+        _, inventory, _, done = live("adaptive", 120, recoverable=0.0, seed=seed)
+        assert inventory.estimate.pulse_trials <= 10 and inventory.estimate.rest_trials <= 10
+        assert all(k < 60 for k, _ in done)
+
+
+def test_what_a_reservoir_covers_is_left_in_store_until_it_shows():
+    done = live("adaptive", 60, reservoir_ppm=400_000)[3]
+    reservoir = live("none", 60, reservoir_ppm=400_000)[0]
+    first = min(k for k, _ in done)
+    assert reservoir.anode_limited and first > 15
+    # time for nothing: a rest does no harm and need not wait; a pulse spends charge and does
+    free = live("adaptive", 60, reservoir_ppm=400_000, weight_hour_ppm=0)[3]
+    assert min(k for k, what in free if what == REST) < 5 and all(k > 15 for k, what in free if what == PULSE)
+
+
+def test_dear_time_means_fewer_hours():
+    hours = [
+        sum(1 for _, what in live("adaptive", 60, weight_hour_ppm=price)[3] if what == REST)
+        for price in (0, 10_000, 1_000_000)
+    ]
+    assert hours[0] >= hours[1] > hours[2] == 0
 
 
 @pytest.mark.parametrize(
@@ -93,7 +111,9 @@ def test_rest_needs_a_clock_and_time():
 def estimate(**changes):
     base = {
         "known": MEASURED, "limited_by": LIMIT_ANODE, "isolated_ppm": 100_000, "isolated_sigma_ppm": 20_000,
-        "loss_per_cycle_ppm": 8000, "pulse_factor_permille": 1000, "rest_factor_permille": 1000,
+        "cathode_ppm": 900_000, "active_ppm": 0, "cathode_capacity_ppm": 1_000_000,
+        "isolated_per_cycle_ppm": 8000, "sei_per_cycle_ppm": 4000,
+        "pulse_factor_permille": 1000, "rest_factor_permille": 1000,
         "pulse_factor_sigma_permille": 300, "rest_factor_sigma_permille": 300, "pulse_trials": 0, "rest_trials": 0,
     }  # fmt: skip
     return SimpleNamespace(**{**base, **changes})
@@ -107,15 +127,36 @@ def test_unknown_inventory_means_no_intervention():
         assert scheduler.decision == NONE and "unknown" in REASONS[scheduler.reason]
 
 
+def after_life(cell, estimates, cycles=6, **readings):
+    """What is asked after each of the last charge and discharge of some cycles that are all alike."""
+    scheduler = Scheduler(cell.p)
+    asked = []
+    for _ in range(cycles):
+        for h in (cell.charge(rest_s=scheduler.rest_s), cell.discharge(rate=cell.p.user_rate)):
+            h.pulse_s = scheduler.pulse_s if h.kind < 0 else 0
+            scheduler.after_half_cycle(h, estimates, user(**readings), gate())
+            asked.append(scheduler.decision)
+    return asked
+
+
 def test_what_the_user_does_anyway_is_not_added():
+    slow, fast = (ToyCell(profile(user_rate=rate, weight_hour_ppm=1_000_000), 0) for rate in (0.2, 1.5))
+    assert PULSE in after_life(slow, [estimate()]) and PULSE not in after_life(fast, [estimate()], 12)[6:]
     scheduler = Scheduler(profile())
     cell = ToyCell(scheduler.profile, 0)
-    for k in range(4):
-        h = cell.charge()
-        scheduler.after_half_cycle(h, [estimate(pulse_trials=9, rest_trials=9)], user(), gate())
-        assert (scheduler.decision == PULSE) == (k < 2)
-        scheduler.after_half_cycle(cell.discharge(rate=1.0), [estimate()], user(), gate())
-    assert scheduler._user_pulses & 3 == 3
+    for _ in range(12):  # left empty for ten hours by the user
+        for h in (cell.charge(rest_s=36_000), cell.discharge()):
+            scheduler.after_half_cycle(h, [estimate()], user(), gate(rest_max_s=30_000))
+    assert scheduler.decision == NONE and "already" in REASONS[scheduler.reason]
+
+
+def test_a_string_is_decided_by_its_weakest_and_most_recoverable_cell():
+    cell = ToyCell(profile(user_rate=0.2), 0)
+    poor = {"isolated_ppm": 2000, "pulse_factor_permille": 0, "rest_factor_permille": 0}
+    strong, weak = estimate(cathode_ppm=990_000, **poor), estimate(cathode_ppm=850_000)
+    assert PULSE in after_life(cell, [strong, weak])
+    weak_and_poor, strong_and_rich = estimate(cathode_ppm=850_000, **poor), estimate(cathode_ppm=990_000)
+    assert set(after_life(cell, [strong_and_rich, weak_and_poor])) == {NONE}
 
 
 @given(
@@ -133,7 +174,8 @@ def test_never_asks_beyond_what_is_granted_or_free(
     )
     readings = user(user_consent=consent, user_free_s=free, clock_known=clock)
     for h in (cell.charge(), cell.discharge(), cell.charge(0.3), cell.discharge(0.1)):
-        scheduler.after_half_cycle(h, [estimate(isolated_ppm=isolated, loss_per_cycle_ppm=loss)], readings, budgets)
+        some = estimate(isolated_ppm=isolated, isolated_per_cycle_ppm=loss)
+        scheduler.after_half_cycle(h, [some], readings, budgets)
         if scheduler.decision == PULSE:
             assert h.kind > 0 and consent and pulse_ok
             assert scheduler.pulse_permille <= permille and scheduler.pulse_s <= seconds
@@ -143,6 +185,44 @@ def test_never_asks_beyond_what_is_granted_or_free(
         else:
             assert scheduler.pulse_s == scheduler.rest_s == 0
         assert 0 < scheduler.reason < len(REASONS)
+
+
+ESTIMATES = st.builds(
+    estimate,
+    limited_by=st.integers(0, 2), isolated_ppm=st.integers(0, 2_000_000), cathode_ppm=st.integers(0, 2_000_000),
+    active_ppm=st.integers(0, 3_000_000), isolated_per_cycle_ppm=st.integers(0, 1_000_000),
+    sei_per_cycle_ppm=st.integers(0, 1_000_000), pulse_factor_permille=st.integers(-3000, 5000),
+    rest_factor_permille=st.integers(-3000, 5000), pulse_trials=st.integers(0, 300), rest_trials=st.integers(0, 300),
+    known=st.integers(0, 2),
+)  # fmt: skip
+DAYS = st.builds(
+    user,
+    user_consent=st.integers(0, 1), user_free_s=st.integers(0, 10**6), user_full_in_s=st.integers(-1, 10**6),
+    clock_known=st.integers(0, 1),
+)  # fmt: skip
+STEPS = st.tuples(ESTIMATES, DAYS, st.integers(0, 3000), st.integers(0, 700), st.booleans(), st.integers(0, 10**9))
+
+
+@given(st.sampled_from(POLICIES), st.lists(STEPS, min_size=2, max_size=12))
+def test_no_refused_request_twice_in_a_row_and_no_deadline_starved(policy, steps):
+    """Whatever calendars, faults, wrong estimates and clock jumps come: a gate that refuses everything hears no request
+    at two opportunities in a row, and a rest always leaves time to charge before the deadline."""
+    scheduler = Scheduler(profile(policy=POLICIES.index(policy)))
+    cell = ToyCell(scheduler.profile, 0)
+    asked = {1: NONE, -1: NONE}
+    for some, day, permille, seconds, charging, jump_s in steps:
+        h = cell.charge() if charging else cell.discharge(rate=0.3)  # never rests, never pulses
+        h.end = END_HIGH if charging else END_LOW
+        h.duration_s += jump_s
+        scheduler.after_half_cycle(h, [some], day, gate(pulse_max_permille=permille, pulse_max_s=seconds))
+        assert NONE in (asked[h.kind], scheduler.decision)
+        asked[h.kind] = scheduler.decision
+        if scheduler.rest_s:
+            assert scheduler.rest_s <= day.user_free_s and day.clock_known and day.user_consent
+            if day.user_full_in_s >= 0:
+                assert scheduler.rest_s + scheduler.profile.full_charge_s <= day.user_full_in_s
+        if scheduler.pulse_s:
+            assert 0 < scheduler.pulse_permille * scheduler.pulse_s <= permille * max(seconds, 1)
 
 
 def test_journal_round_trip_and_refusal():

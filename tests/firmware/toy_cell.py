@@ -56,6 +56,8 @@ PROFILE = {
     "policy": 4,
     "pulse_fixed_permille": 1000,
     "pulse_fixed_s": 120,
+    "pulse_max_s": 300,
+    "full_charge_s": 18000,
     "rest_fixed_s": 21600,
     "rest_period_s": 0,
     "weight_hour_ppm": 2000,
