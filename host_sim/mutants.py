@@ -20,9 +20,9 @@ import random
 import resource
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -205,32 +205,34 @@ def tests_for(mutant: Mutant, survey: dict) -> list[str]:
     """The tests that reach it: those of its room first, the quickest first."""
     took_s, reach = survey["took_s"], survey["reach"]
     found: set[str] = set(reach.get(mutant.file, {}).get(str(mutant.line), ()))
-    if not found:  # a table or a constant: whoever reaches a line that names it, in any module
-        for file in reach if mutant.file.endswith(".py") else ():
-            for line, tests in reach[file].items():
-                found |= set(tests) if _names(mutant) & _words(file, int(line)) else set()
+    if not found and mutant.file.endswith(".py"):  # a table or a constant: whoever reaches a line that names it
+        for name in _bound(mutant.file).get(mutant.line, ()):
+            for file in reach:
+                for line in _named(file).get(name, ()):
+                    found |= set(reach[file].get(str(line), ()))
     found = found or set(took_s)
     return sorted(found, key=lambda name: (f"/{ROOMS[mutant.room]}.py" not in name, took_s.get(name, 0.0), name))
 
 
-def _names(mutant: Mutant) -> set[str]:
-    """What the statement of a mutant binds."""
-    for node in ast.parse((RELITH / mutant.file).read_text(encoding="utf-8")).body:
-        if node.lineno <= mutant.line <= (node.end_lineno or 0) and isinstance(node, ast.Assign):
-            return {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
-    return set()
+@cache
+def _bound(file: str) -> dict[int, set[str]]:
+    """Line -> the names that the module's statement there binds."""
+    found: dict[int, set[str]] = {}
+    for node in ast.parse((RELITH / file).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            names = {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+            found |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), names)
+    return found
 
 
-_LINES: dict[str, list[set[str]]] = {}
-
-
-def _words(file: str, line: int) -> set[str]:
-    if file not in _LINES:
-        _LINES[file] = [
-            set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
-            for text in (RELITH / file).read_text(encoding="utf-8").splitlines()
-        ]
-    return _LINES[file][line - 1] if line <= len(_LINES[file]) else set()
+@cache
+def _named(file: str) -> dict[str, set[int]]:
+    """Name -> the lines of a module that it stands in."""
+    found: dict[str, set[int]] = {}
+    for node in ast.walk(ast.parse((RELITH / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            found.setdefault(node.id, set()).add(node.lineno)
+    return found
 
 
 def _judged(mutant: Mutant, wanted: list[str]) -> str:
@@ -242,6 +244,9 @@ def _judged(mutant: Mutant, wanted: list[str]) -> str:
     return by or (_run(sorted({name.partition("::")[0] for name in rest}), _Watch(rest)) if rest else "")
 
 
+_SURVEY: dict = {}
+
+
 def _ready() -> None:
     """What every process needs is imported once."""
     os.nice(10)
@@ -249,11 +254,9 @@ def _ready() -> None:
         importlib.import_module(name)
 
 
-def _judge(task: tuple[Mutant, list[str]]) -> tuple[str, str, float]:
-    mutant, wanted = task
-    begun = time.monotonic()
-    by = _apart(_judged, mutant, wanted)
-    return mutant.key, "timeout" if by is None else str(by), time.monotonic() - begun
+def _judge(mutant: Mutant) -> tuple[str, str]:
+    by = _apart(_judged, mutant, tests_for(mutant, _SURVEY))
+    return mutant.key, "timeout" if by is None else str(by)
 
 
 def judge(todo: list[Mutant], jobs: int, cache: Path) -> Iterator[tuple[str, str]]:
@@ -266,10 +269,9 @@ def judge(todo: list[Mutant], jobs: int, cache: Path) -> Iterator[tuple[str, str
             raise InputError(f"relith-sim mutants: {survey['failed']} fails without a mutant")
         cache.write_text(json.dumps(survey | {"version": version}), encoding="utf-8")
         survey = json.loads(cache.read_text(encoding="utf-8"))
-    tasks = [(mutant, tests_for(mutant, survey)) for mutant in todo]
+    _SURVEY.update(survey)
     with multiprocessing.get_context("fork").Pool(jobs, _ready) as pool:
-        for key, by, _ in pool.imap_unordered(_judge, tasks):
-            yield key, by
+        yield from pool.imap_unordered(_judge, todo)
 
 
 def version_of() -> str:
