@@ -25,7 +25,7 @@ from hil.live import SILENT_S, board_of, instrument_of
 from hil.rigs import Rig
 from hil.scenario import read_profile
 from hil.units import quantity
-from host_sim.cli import Parser
+from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
 from host_sim.sensors import SensorModel
 
@@ -151,18 +151,18 @@ def main(argv: list[str]) -> int:
     p.add_argument("--profile", default="liu21_nmc532", metavar="NAME", help="the board's profile")
     p.add_argument("--current", default="0.1 A", metavar="CURRENT", help="pushed through board and meter")
     p.add_argument("--samples", type=int, default=30, metavar="N", help="readings at each current")
-    p.add_argument(
-        "--out", default="build/hil/calibration.json", type=Path, metavar="FILE", help="keeps what was found"
-    )
+    p.add_argument("--out", default="build/calibration.json", type=Path, metavar="FILE", help="keeps what was found")
     a = p.parse_args(argv)
     if not 3 <= a.samples <= 10_000:
         raise InputError(f"relith-hil calibrate: --samples is {a.samples}, allowed is 3 to 10000")
     rig = rigs.load(rigs.find(a.rig))
     profile, text = read_profile(a.profile, {}, Path("relith-hil calibrate"))
+    if a.out.is_dir():
+        raise InputError(f"relith-hil calibrate: --out is {a.out}, which is a folder; name a file")
+    out_folder("relith-hil calibrate", a.out.parent)
     found, answer = run(
         rig, profile, text, quantity(a.current, "current", "relith-hil calibrate: --current"), a.samples
     )
-    a.out.parent.mkdir(parents=True, exist_ok=True)
     a.out.write_text(json.dumps(asdict(found) | {"answer": answer}, indent=1) + "\n", encoding="utf-8")
     lsb_ua = profile.current_lsb_na * 1e-3
     print(f"offset {found.offset_count * lsb_ua:+.2f} ± {found.offset_sigma_count * lsb_ua:.2f} uA, "

@@ -105,8 +105,10 @@ def main(argv: list[str]) -> int:
     one, rig = scenario.load(scenario.find(a.scenario)), rigs.load(rigs.find(a.rig))
     if rig.cell != "simulated":
         raise InputError(f"{rig.path.name}: cell is '{rig.cell}'; only injected readings can be replayed bit for bit")
-    if not a.file.parent.is_dir():
-        raise InputError(f"{a.file}: the folder {a.file.parent} is not there")
+    try:
+        a.file.open("ab").close()
+    except OSError as error:
+        raise InputError(f"{a.file}: cannot be written ({error.strerror})") from None
     tape = Tape(a.file, {"scenario": one.name, "rig": rig.name, "profile": one.profile_text})
 
     def load(board: Board) -> None:

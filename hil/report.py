@@ -18,6 +18,7 @@ import numpy as np
 from hil.rows import black_box
 from hil.runner import CANNOT, ERROR, FAILED, PASSED, Result, together
 from hil.units import show
+from host_sim.errors import InputError
 from host_sim.formats import bdf
 from host_sim.report.page import Page
 
@@ -27,9 +28,25 @@ LAST_ROWS = 50  # ticks that the black box keeps of the trace
 SHOWN = {PASSED: "passed", FAILED: "FAILED", CANNOT: "cannot", ERROR: "ERROR"}
 
 
+def out_folder(where: str, path: str) -> Path:
+    """Where results go, checked before anything runs: it is replaced as a whole, so nothing else may be in it.
+
+    Raises InputError."""
+    out = Path(path)
+    ours = not out.exists() or (out.is_dir() and ((out / "junit.xml").is_file() or not any(out.iterdir())))
+    if not ours:
+        raise InputError(f"{where}: --out is {path}, which holds something else and would be replaced; name a new one")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent):  # tried, not asked
+            pass
+    except OSError as error:
+        raise InputError(f"{where}: --out is {path}, which cannot be made ({error.strerror})") from None
+    return out
+
+
 def write(out: Path, results: list[Result], complete: bool = True) -> None:
     """Everything into a folder beside `out` first, then in its place at once."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         folder.chmod(0o755)

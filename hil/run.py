@@ -51,8 +51,8 @@ def main(argv: list[str]) -> int:
     if a.picture and (a.picture.suffix != ".png" or not a.picture.parent.is_dir()):
         raise InputError(f"relith-hil run: --picture is {a.picture}, allowed is a .png file in a folder that is there")
     rig = rigs.load(rigs.find(a.rig))
+    out = report.out_folder("relith-hil run", a.out)
     results, complete = run_all(chosen, rig, a.jobs)
-    out = Path(a.out)
     report.write(out, results, complete)
     if a.picture:
         from hil import pictures

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from hil import report, rigs, scenario
 from hil.runner import CANNOT, Result, run
@@ -32,6 +31,7 @@ def main(argv: list[str]) -> int:
     if rig.cannot(one):
         print(f"{rig.name} cannot run {one.name}, it {rig.cannot(one)}", file=sys.stderr)
         return 1
+    out = report.out_folder("relith-hil soak", a.out)
     began = time.monotonic()
     kept: list[Result] = []
     rounds = failed = ticks = 0
@@ -50,7 +50,6 @@ def main(argv: list[str]) -> int:
                 break
     except KeyboardInterrupt:
         complete = False
-    out = Path(a.out)
     report.write(out, kept, complete)
     print(
         f"relith.soak: rig={rig.name} scenario={one.name} rounds={rounds} failed={failed} report={out / 'report.html'}"

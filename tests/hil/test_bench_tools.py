@@ -2,7 +2,7 @@
 
 import copy
 import json
-import threading
+import socket
 import tomllib
 from pathlib import Path
 
@@ -71,13 +71,21 @@ def test_soak(tmp_path, capsys):
         cli.dispatch(["soak", "quiet_day", "--hours", "0"])
 
 
-def test_loopback_command(capsys):
+def test_loopback_command(capsys, monkeypatch):
     with pytest.raises(InputError, match="dialect 'nothing'"):
         serve.main(["nothing"])
-    thread = threading.Thread(target=serve.main, args=(["generic", "rigol-dl3000", "--port", "48025"],), daemon=True)
-    thread.start()
-    thread.join(0.3)
-    assert "TCPIP::127.0.0.1::48026::SOCKET" in capsys.readouterr().out
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serve.time, "sleep", interrupted)  # all are there: the user has seen enough
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"--port {port} cannot be used"):
+            serve.main(["generic", "--port", str(port)])
+    with pytest.raises(KeyboardInterrupt):
+        serve.main(["generic", "--port", str(port)])
+    assert f"TCPIP::127.0.0.1::{port}::SOCKET" in capsys.readouterr().out
 
 
 def test_calibrate_command_keeps_what_was_found(tmp_path, monkeypatch, capsys):

@@ -119,6 +119,27 @@ def test_command_line(tmp_path, capsys, monkeypatch):
         assert sentence in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["run", "quiet_day", "--out", "{there}"], "which holds something else and would be replaced"),
+        (["run", "quiet_day", "--out", "{there}/mine.txt"], "which holds something else and would be replaced"),
+        (["soak", "quiet_day", "--out", "{there}/mine.txt/x"], "which cannot be made"),
+        (["record", "quiet_day", "{there}"], "cannot be written"),
+        (["record", "quiet_day", "{there}/no/run.rec.gz"], "cannot be written"),
+        (["calibrate", "--rig", "bench-loopback", "--out", "{there}"], "which is a folder"),
+        (["calibrate", "--rig", "bench-loopback", "--out", "{there}/mine.txt/c.json"], "which cannot be made"),
+        (["replay", "{there}/no"], "no such recording"),
+    ],
+)
+def test_what_cannot_be_written_or_is_somebody_elses_is_refused_before_the_run(tmp_path, argv, sentence):
+    (tmp_path / "mine.txt").write_text("years of work")
+    with pytest.raises(InputError, match=sentence) as caught:
+        cli.dispatch([part.format(there=tmp_path) for part in argv])
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def trace_of(times, **columns):
     trace = Trace()
     for k, time_s in enumerate(times):
