@@ -5,13 +5,18 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from host_sim import profile_builder
 from host_sim.cell import Cell, Control, load_parameters
 from host_sim.cell.cathode import table
 from host_sim.cli import dispatch, guarded
-from host_sim.formats import bdf
-from host_sim.profiles import load
-from host_sim.sample_data import COLUMNS, ONE_C_A, slow_cycle_and_pulses
+from host_sim.errors import InputError
+from host_sim.formats import bdf, recording
+from host_sim.history import joined
+from host_sim.profiles import load, made
+from host_sim.sample_data import COLUMNS, ONE_C_A, PROFILE, slow_cycle_and_pulses
 
 AREA_CM2 = 100.0
 
@@ -196,3 +201,50 @@ def test_an_anode_free_cell_takes_the_cathodes_end_from_the_prior_and_its_loss_f
     low, high = np.interp([-4.2, -3.0], -table(parameters.cathode), np.linspace(0, 1, 4001))
     swing_mah = (high - low) * cell.cathode_sites_mah_cm2 * AREA_CM2
     assert profile.cathode_capacity_ppm * 1e-9 * profile.nominal_capacity_uah == pytest.approx(swing_mah, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [0.005, 500.0])
+def test_coin_cells_and_large_cells(sample, tmp_path, scale):
+    """1.2 mAh and 120 Ah: the same curve, the resistance scaled."""
+    columns = bdf.read(sample)
+    for name in ("Current / A", "Charging Capacity / Ah", "Discharging Capacity / Ah"):
+        columns[name] = columns[name] * scale
+    path = tmp_path / "scaled.bdf.csv"
+    bdf.write(path, columns)
+    assert run(path, "--np", 1, "--out", tmp_path / "out") == 0
+    assert run(sample, "--np", 1, "--out", tmp_path / "one") == 0
+    built, one = (load(tmp_path / name / "profile.json") for name in ("out", "one"))
+    assert built.nominal_capacity_uah == pytest.approx(one.nominal_capacity_uah * scale, rel=1e-3)
+    assert built.resistance_uohm * scale == pytest.approx(one.resistance_uohm, rel=1e-3)
+    assert np.interp(np.linspace(0, 1e6, 50), built.ocv_content_ppm, built.ocv_uv) == pytest.approx(
+        np.interp(np.linspace(0, 1e6, 50), one.ocv_content_ppm, one.ocv_uv), abs=2000
+    )
+
+
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mangled_recording_is_a_profile_or_a_sentence(sample, data):
+    """Rows lost, cycles lost, currents and voltages disturbed: never another exception."""
+    r = recording.read(sample)
+    n = len(r.time_s)
+    first = data.draw(st.integers(0, n - 2), "first")
+    last = data.draw(st.integers(first + 1, n), "last")
+    rows = np.arange(first, last)[:: data.draw(st.integers(1, 40), "every")]
+    rng = np.random.default_rng(data.draw(st.integers(0, 99), "seed"))
+    noise_v, noise_a = data.draw(st.sampled_from([(0.0, 0.0), (0.02, 0.0), (0.3, 0.05)]), "noise")
+    volts = np.clip(r.voltage_v[0][rows] + rng.normal(0, noise_v, len(rows)), 0.3, 5.6)
+    current = r.current_a[rows] * data.draw(st.sampled_from([1.0, -1.0, 0.0, 1e3]), "times") + rng.normal(
+        0, noise_a, len(rows)
+    )
+    counters = data.draw(st.sampled_from([None, r.counters_ah]), "counters")
+    counters = None if counters is None else tuple(counter[rows] for counter in counters)
+    mangled = recording.Recording("x.csv", rows + 2, r.time_s[rows], [volts], current, counters_ah=counters)
+    like = json.loads(PROFILE.read_bytes())
+    arguments = profile_builder.parser().parse_args(
+        ["x.csv", *data.draw(st.sampled_from([["--np", "1"], ["--anode-free"]]))]
+    )
+    try:
+        figures, _, _ = profile_builder.build(joined([mangled], None), like, "like.json", arguments)
+        made(json.dumps({name: figure.value for name, figure in figures.items()}), "profile.json")
+    except InputError as error:
+        assert "\n" not in str(error)

@@ -224,3 +224,22 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path, capsys):
     assert run("replay", SPENT, "--out", tmp_path / "mine") == 2
     assert "allowed is a new folder" in capsys.readouterr().err
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
+def test_what_make_run_leaves_replays_to_nearly_the_live_estimate(tmp_path):
+    """Its BDF holds a row in fifteen minutes instead of every tick, and true values instead of sensed ones."""
+    from host_sim.formats import bdf
+    from host_sim.life import Setup
+    from host_sim.recorder import live
+    from host_sim.sample_data import PROFILE
+
+    life = live("pulse", Setup(profile=str(PROFILE), cap=4), lambda life: None, lambda: False)
+    path = tmp_path / "relith-sim__lab-pulse__20250101_001.bdf.csv"
+    bdf.write(path, life.bdf)
+    assert run("replay", path, "--out", tmp_path / "out") == 0
+    rows = table(tmp_path / "out")
+    assert len(rows) == len(life.rows["cycle"]) == 4
+    for k, row in enumerate(rows):
+        for store in STORES:
+            assert float(row[f"{store}_mah"]) == pytest.approx(life.rows[f"estimated_{store}_mah"][k], abs=0.005 * 239)
+        assert float(row["pulse_mah"]) == pytest.approx(life.rows["pulse_mah"][k], rel=0.02, abs=0.01)
