@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hil import flash, image, pulls
@@ -121,29 +122,32 @@ def heap_after_start(cells: int) -> int:
             return _heap(board.exec) - before
 
 
-def growth_in_a_year() -> tuple[int, float]:
-    """Bytes that the heap grows by from the third to the last day of a year at rest; and ticks/s."""
+@contextlib.contextmanager
+def _beside(text: str) -> Iterator[Processor]:
+    """MicroPython with an image of the firmware on its flash, `text` loaded beside it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         image.write(image.build("virtual", PROFILE), folder)
         with Processor(folder) as mp:
-            mp.exec(image.at_prompt("import sys\nsys.path.insert(0, '/')\n" + REST))
-            mp.exec("rest(2880)")  # the first record of a day is made at its end
-            first, began = _heap(mp.exec), time.perf_counter()
-            for _ in range(363):
-                mp.exec("rest(1440)")
-            took = time.perf_counter() - began
-            return _heap(mp.exec) - first, 363 * 1440 / took
+            mp.exec(image.at_prompt("import sys\nsys.path.insert(0, '/')\n" + text))
+            yield mp
+
+
+def growth_in_a_year() -> tuple[int, float]:
+    """Bytes that the heap grows by from the third to the last day of a year at rest; and ticks/s."""
+    with _beside(REST) as mp:
+        mp.exec("rest(2880)")  # the first record of a day is made at its end
+        first, began = _heap(mp.exec), time.perf_counter()
+        for _ in range(363):
+            mp.exec("rest(1440)")
+        took = time.perf_counter() - began
+        return _heap(mp.exec) - first, 363 * 1440 / took
 
 
 def half_cycle() -> tuple[int, float]:
     """(most bytes, median ms) that the estimator's update at the end of a half-cycle allocates and takes."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        image.write(image.build("virtual", PROFILE), folder)
-        with Processor(folder) as mp:
-            mp.exec(image.at_prompt("import sys\nsys.path.insert(0, '/')\n" + HALF_CYCLE))
-            seen = [tuple(map(int, mp.exec(f"half_cycle({number})").split())) for number in range(1, 17)]
+    with _beside(HALF_CYCLE) as mp:
+        seen = [tuple(map(int, mp.exec(f"half_cycle({number})").split())) for number in range(1, 17)]
     return max(one[0] for one in seen[2:]), statistics.median(one[1] for one in seen[2:]) / 1000
 
 
