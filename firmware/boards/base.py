@@ -6,7 +6,7 @@ A board file drives its pins safe, names them, states its independent cut-off an
 import os
 import time
 
-from drivers.ina228 import INA228
+from drivers.ina228 import INA228, shunt_cal
 from drivers.switches import PulseSink, Switch
 
 _MASK = 0x3FFFFFFF
@@ -105,16 +105,6 @@ def _front(i2c, profile):
     return BQ76952(i2c, time.sleep_ms, profile.cell_count, profile.hard_min_uv, profile.hard_max_uv)
 
 
-def _check(profile, sink_ua, one_shot_ms):
-    """Raises ValueError when the profile is for another board."""
-    pulse_ua = profile.one_c_ua * profile.pulse_max_permille // 1000
-    if pulse_ua > sink_ua:
-        raise ValueError("pulse_max_permille asks for %d uA, this board's sink gives %d" % (pulse_ua, sink_ua))
-    if profile.pulse_max_s * 1000 > one_shot_ms:
-        last_s = one_shot_ms // 1000
-        raise ValueError("pulse_max_s is %d, this board's one-shot ends at %d" % (profile.pulse_max_s, last_s))
-
-
 class Board:
     """One board. `cutoff`: what bounds a pulse without firmware, in words; empty: nothing does, and it refuses pulses.
 
@@ -127,11 +117,14 @@ class Board:
         shunt_uohm=SHUNT_UOHM, sink_ua=SINK_UA, one_shot_ms=ONE_SHOT_MS, folder="",
     ):  # fmt: skip
         lsb_na = profile.current_lsb_na
-        _check(profile, sink_ua, one_shot_ms)
+        self.sink_ua = sink_ua
+        self.one_shot_ms = one_shot_ms
+        self.cells = profile.cell_count
+        self.monitor = INA228(i2c, lsb_na, shunt_uohm)
+        self.fits(profile)
         self.name = name
         self.cutoff = cutoff
         self.lines = lines
-        self.monitor = INA228(i2c, lsb_na, shunt_uohm)
         self.front = _front(i2c, profile)
         self.charge = Switch(lines.charge, lines.sense[0])
         self.discharge = Switch(lines.discharge, lines.sense[1])
@@ -141,6 +134,18 @@ class Board:
         self.sleep = time.sleep_ms  # a board that lives on its own battery puts machine.lightsleep here
         self.after_watchdog = 0  # 1 until the first tick after a watchdog reset has seen it
         self._make_watchdog = make_watchdog
+
+    def fits(self, profile):
+        """Raises ValueError when the profile is for another board."""
+        pulse_ua = profile.one_c_ua * profile.pulse_max_permille // 1000
+        if pulse_ua > self.sink_ua:
+            raise ValueError("pulse_max_permille asks for %d uA, this board's sink gives %d" % (pulse_ua, self.sink_ua))
+        if profile.pulse_max_s * 1000 > self.one_shot_ms:
+            last_s = self.one_shot_ms // 1000
+            raise ValueError("pulse_max_s is %d, this board's one-shot ends at %d" % (profile.pulse_max_s, last_s))
+        if profile.cell_count != self.cells:
+            raise ValueError("cell_count is %d, this board measures %d" % (profile.cell_count, self.cells))
+        shunt_cal(profile.current_lsb_na, self.monitor.shunt_uohm, 0)
 
     def start(self, charge_limit_count, discharge_limit_count):
         """Set the chips up. Returns the names of those that do not answer as they should, "" when all do."""
@@ -158,6 +163,7 @@ class Board:
 
     def attach(self, bms):
         """Tell the controller what it stands on."""
+        bms.fits = self.fits
         bms.gate.cutoff_present = 1 if self.cutoff else 0
         bms.gate.bleed_uv = self.front.BLEED_OHM * bms.profile.current_lsb_na // 1000
 

@@ -52,6 +52,7 @@ class Bms:
         self.log = Log()
         self.black_box = BlackBox()
         self.h = HalfCycle()
+        self.fits = None  # the board's check of an uploaded profile, which raises ValueError
         self.boots = 0
         self.moved = 0  # 1: a state was left for another in this tick
         self.cleared = 0  # 1 in the tick after a person cleared the latches

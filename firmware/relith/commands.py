@@ -4,7 +4,7 @@ Wishes hold until the power goes; what must outlive that (arming, calibration) i
 """
 
 from relith import const
-from relith.profile import Profile, ProfileError
+from relith.profile import Profile
 
 # lines of reasons.txt
 _WHY_GRANTED = const(0)
@@ -101,9 +101,11 @@ def commit(bms, data):
     """Keep an uploaded profile, to be in force from the next start on; refused whole when anything is wrong with it."""
     bms.wishes.refusal = b""
     try:
-        Profile(data, "upload")
+        profile = Profile(data, "upload")
+        if bms.fits:
+            bms.fits(profile)
         bms.journal.store.write(_PROFILE_SLOT, data)
-    except ProfileError as error:
+    except ValueError as error:  # ProfileError is one
         bms.wishes.refusal = str(error).encode()
         return _WHY_PROFILE
     except OSError:

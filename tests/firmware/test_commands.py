@@ -217,6 +217,22 @@ def test_a_bad_profile_is_refused_whole_and_names_the_field(board, change, field
     board.tick()
 
 
+@pytest.mark.safety(15)
+def test_a_profile_for_another_board_is_refused_in_the_boards_words(board):
+    """What the board says of it at its start would come too late: nothing would run then."""
+
+    def fits(profile):
+        if profile.pulse_max_s > 330:
+            raise ValueError(f"pulse_max_s is {profile.pulse_max_s}, this board's one-shot ends at 330")
+
+    board.bms.fits = fits
+    with pytest.raises(Refused, match="pulse_max_s is 1200, this board's one-shot ends at 330"):
+        board.client.upload_profile(json.dumps(json.loads(TEXT) | {"pulse_max_s": 1200}).encode())
+    assert board.bms.journal.store.read(2) is None
+    board.client.upload_profile(TEXT)
+    assert board.bms.journal.store.read(2) == TEXT
+
+
 def test_a_full_flash_is_told(board):
     def full(slot, data):
         raise OSError(28)

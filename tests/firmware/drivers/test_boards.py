@@ -277,6 +277,20 @@ def test_a_profile_for_another_board_is_refused(paper, field, value, sentence):
         importlib.import_module("boards.pico").make(profile)
 
 
+def test_a_running_board_says_the_same_of_a_profile_that_comes_over_the_link(board):
+    profile = load(str(PROFILE))
+    bms = types.SimpleNamespace(gate=types.SimpleNamespace(), profile=profile)
+    board.attach(bms)
+    bms.fits(profile)
+    other = load(str(PROFILE))
+    other.cell_count = 4
+    with pytest.raises(ValueError, match="cell_count is 4, this board measures 1"):
+        bms.fits(other)
+    other.cell_count, other.pulse_max_s = 1, 1200
+    with pytest.raises(ValueError, match="pulse_max_s is 1200, this board's one-shot ends at 330"):
+        bms.fits(other)
+
+
 def test_journal_files_are_old_or_new(board, tmp_path, monkeypatch):
     board.store.folder = str(tmp_path)
     assert board.store.read(0) is None
