@@ -61,6 +61,7 @@ _TRIALS = const(20)  # measurable pulses without benefit that end pulsing
 _SLOW_MS = const(60000)
 _WATCH_MS = const(10000)  # while an alarm stands
 _FAST_MS = const(100)
+_STEADY = const(20)  # ticks in a row with every reading good: a sensor that comes and goes is watched closely
 
 
 class Gate:
@@ -353,7 +354,7 @@ class Gate:
         state = o.state
         if state == PULSE:
             return min(_FAST_MS, max(1, o.pulse_ms))
-        if state == BOOT or bms.moved or protection.pending or tracker.ended or bms.clock.still:
+        if state == BOOT or bms.moved or protection.pending or tracker.ended or bms.clock.still or b.good < _STEADY:
             return _FAST_MS
         wait = _SLOW_MS
         if state == REST:

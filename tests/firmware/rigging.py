@@ -1,6 +1,7 @@
 """What the tests of the firmware core share: the first profile, changed; a board that fills readings; small numbers."""
 
 import json
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,3 +226,14 @@ class World:
     def cycle(self):
         """One laboratory cycle: full, a minute, empty, a minute."""
         return self.fill().run(60).empty().run(60)
+
+
+def at_power_up(thing, **others):
+    """Every whole number of a new object, and of the arrays in it, is 0, but for `others`."""
+    found = {}
+    for name, value in vars(thing).items():
+        if isinstance(value, int):
+            found[name] = value
+        elif isinstance(value, list | array) and len(value) and isinstance(value[0], int):
+            found[name] = list(value) if any(value) else 0
+    assert found == dict.fromkeys(found, 0) | others

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith import gate as gate_module
+from relith.gate import Gate
 from relith.inventory import INFERRED, UNKNOWN
 
 from host_sim.tables import STATES
-from tests.firmware.rigging import World
+from tests.firmware.rigging import World, at_power_up, profile
 
 WHY = {name.removeprefix("_WHY_"): value for name, value in vars(gate_module).items() if name.startswith("_WHY_")}
 
@@ -677,3 +678,238 @@ def test_short_ticks_where_something_happens():
         setattr(part, name, 0)
         bms.gate.apply(bms)
         assert world.outputs.next_tick_ms > 10_000
+
+
+# -- the edges, to the last unit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.safety(10)
+def test_a_new_gate_grants_nothing_and_has_spent_nothing():
+    p = profile()
+    at_power_up(Gate(p), last_pulse_s=-1, pulse_max_permille=p.pulse_max_permille, rest_max_s=p.rest_max_s)
+
+
+EDGES = {  # what is just fine -> what is just not, and why
+    "UNARMED": lambda w, over: setattr(w.bms.gate, "armed_until_s", w.bms.clock.seconds + 1 - over),
+    "CALIBRATION": lambda w, over: setattr(w.bms.gate, "calibrated_until_s", w.bms.clock.seconds - over),
+    "ALARM": lambda w, over: setattr(w.bms.protection, "quiet_s", 600 - over),
+    "WINDOW": lambda w, over: setattr(w.bms.belief, "min_cdegc", w.p.pulse_low_cdegc - over),
+    "TOO_STRONG": lambda w, over: setattr(w.p, "pulse_max_permille", 1000 - over),
+    "PREDICTED": lambda w, over: w.bms.readings.cell_uv.__setitem__(0, w.p.min_uv + 30_000 + 250_000 - over),
+    "PULSE_BUDGET": lambda w, over: setattr(w.p, "pulse_budget_ppm", 37_238 - over),
+    "DAY_BUDGET": lambda w, over: setattr(w.bms.gate, "day_spent_ppm", w.p.day_budget_ppm - 37_238 + over),
+    "LIFE_BUDGET": lambda w, over: setattr(w.bms.gate, "life_spent_ppm", w.p.life_budget_ppm - 37_238 + over),
+}
+
+
+@pytest.mark.safety(4, 5, 6, 9)
+@pytest.mark.parametrize("name", EDGES)
+def test_one_unit_more_refuses_a_pulse(name):
+    for over in (0, 1):
+        world = ready()
+        EDGES[name](world, over)
+        assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == ({name} if over else set())
+
+
+def test_a_pulse_at_the_start_of_time_cools_down_too():
+    world = ready()
+    world.bms.clock.seconds = 100
+    world.bms.gate.calibrated_until_s = world.bms.gate.armed_until_s = 10**6
+    world.bms.gate.last_pulse_s = 0
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"COOLDOWN"}
+
+
+def test_a_day_is_a_day():
+    world = ready()
+    gate, clock = world.bms.gate, world.bms.clock
+    gate.day_began_s, gate.day_spent_ppm = clock.seconds - 86_399, 5
+    assert gate._day_spent(clock.seconds) == 5
+    clock.seconds += 1
+    assert gate._day_spent(clock.seconds) == 0 and gate.day_began_s == clock.seconds
+
+
+def test_the_charge_of_a_pulse():
+    """Per mille of 1C times seconds, in ppm of nominal: 1C is 267 mA, nominal 239 mAh."""
+    world = ready()
+    p = world.p
+    for permille, seconds in ((1000, 120), (2000, 300), (1, 1)):
+        exact = permille * seconds * p.one_c_ua / 3.6 / p.nominal_capacity_uah
+        assert world.bms.gate._charge_ppm(permille, seconds) == int(exact)
+
+
+@pytest.mark.parametrize("left, full_in, state", [(1, -1, "REST"), (0, -1, "IDLE"), (1, 1, "REST"), (1, 0, "IDLE")])
+def test_a_rest_goes_on_to_the_last_second(left, full_in, state):
+    world = resting()
+    world.run(60)
+
+    def alter(r):
+        r.user_free_s = left
+        r.user_full_in_s = full_in + world.p.full_charge_s if full_in >= 0 else -1
+
+    world.alter = alter
+    world.tick(1000, 0)
+    assert world.state == state
+
+
+def test_a_rest_at_its_floor_goes_on():
+    for uv, state in ((0, "REST"), (1, "IDLE")):
+        world = resting()
+        world.alter = lambda r, uv=uv, world=world: r.cell_uv.__setitem__(0, world.p.rest_floor_uv - uv)
+        world.tick(100, 0)
+        assert world.state == state
+
+
+@pytest.mark.parametrize("since, reason", [(4999, None), (5000, "PASSED")])
+def test_later_than_half_a_percent_is_too_late(since, reason):
+    world = ready()
+    order(world)
+    world.bms.tracker.since_end_ppm = since
+    told = names(world.bms.gate._ask(world.bms))
+    assert told == ({reason} if reason else names(world.bms.scheduler.reason))
+    assert (world.bms.gate.granted, world.bms.gate.due) == ((0, 0) if reason else (1, 1))
+
+
+RUNNING = {  # a running pulse: what is just fine -> what ends it
+    "VOLTAGE": lambda w, over: setattr(w.bms.belief, "min_uv", w.p.min_uv - over),
+    "HEAT": lambda w, over: setattr(w.bms.belief, "max_cdegc", w.bms.gate._began_cdegc + 300 + over),
+    "LATE": lambda w, over: setattr(w.bms.clock, "elapsed_ms", w.bms.outputs.next_tick_ms + 200 + over),
+    "PULSE_BUDGET": lambda w, over: setattr(w.bms.gate, "_moved_ppm", w.p.pulse_budget_ppm + over),
+    "CURRENT": lambda w, over: setattr(w.bms.tracker, "permille", 800 - over),
+    "DELIVERED": lambda w, over: setattr(w.bms.gate, "run_ms", w.bms.gate.pulse_ms - 1 + over),
+}
+
+
+@pytest.mark.safety(5)
+@pytest.mark.parametrize("name", RUNNING)
+def test_one_unit_more_ends_a_pulse(name):
+    for over in (0, 1):
+        world = pulsing()
+        world.run(2)
+        world.bms.ledger.moved_ppm = 0
+        RUNNING[name](world, over)
+        assert names(world.bms.gate._end_pulse(world.bms)) == ({name} if over else set())
+
+
+def test_the_first_second_of_a_pulse_may_draw_anything():
+    for run_ms, expected in ((1000, set()), (1001, {"CURRENT"})):
+        world = pulsing()
+        world.run(2)
+        world.bms.tracker.permille = 0
+        world.bms.gate.run_ms = run_ms
+        assert names(world.bms.gate._end_pulse(world.bms)) == expected
+
+
+def test_what_a_pulse_books():
+    world = ready()
+    gate, clock = world.bms.gate, world.bms.clock
+    gate.day_spent_ppm, gate.life_spent_ppm, gate.pulses, gate.run_ms = 7, 1000, 3, 55
+    world.bms.scheduler.pulse_permille, world.bms.scheduler.pulse_s = 1000, 120
+    gate.asked, gate._moved_ppm, gate.day_began_s = 1, 9, clock.seconds
+    gate.begin_pulse(world.bms)
+    assert (gate.pulse_permille, gate.pulse_ms, gate._planned_ppm, gate._moved_ppm) == (1000, 120_000, 37_238, 0)
+    assert (gate.day_spent_ppm, gate.life_spent_ppm, gate.pulses, gate.asked, gate.run_ms) == (37_245, 38_238, 4, 0, 0)
+    assert gate.last_pulse_s == clock.seconds and gate._began_cdegc == world.bms.belief.max_cdegc
+    gate._moved_ppm, gate.run_ms = 20_000, 61_999
+    clock.seconds += 61
+    gate.end_pulse(world.bms)
+    assert (gate.day_spent_ppm, gate.life_spent_ppm, gate.pulse_permille) == (20_007, 21_000, 0)
+    assert gate.last_pulse_s == clock.seconds
+    main = world.bms.tracker._main
+    stretch = main if main.kind < 0 else world.bms.tracker._back
+    assert (stretch.pulse_ppm, stretch.pulse_permille, stretch.pulse_s) == (20_000, 1000, 61)
+    gate.day_spent_ppm = 0
+    gate._spend(world.bms, -5)
+    assert gate.day_spent_ppm == 0 and gate.life_spent_ppm == 20_995
+
+
+def test_what_a_rest_books():
+    world = ready()
+    gate = world.bms.gate
+    world.bms.scheduler.rest_s, gate.asked, gate.run_ms, gate.rests = 4321, 2, 99, 5
+    gate.begin_rest(world.bms)
+    assert (gate.rest_s, gate.asked, gate.run_ms, gate.rests) == (4321, 0, 0, 6)
+
+
+@pytest.mark.parametrize(
+    "day, life, pulse, longest",
+    [(0, 0, 10**5, 161), (-37_239, 0, 10**5, 60), (0, -37_239, 10**5, 60), (0, 0, 37_239, 60), (0, 0, 37_238, 59),
+     (0, 0, 0, 0), (1, 0, 10**5, 0), (0, 0, 10**6, 300)],
+)  # fmt: skip
+def test_the_longest_pulse_on_offer(day, life, pulse, longest):
+    """At 2C a pulse of 60 s takes 37 238 ppm."""
+    world = ready()
+    gate, p = world.bms.gate, world.p
+    p.pulse_budget_ppm, p.day_budget_ppm = pulse, 10**6
+    gate.day_began_s = world.bms.clock.seconds
+    gate.day_spent_ppm = p.day_budget_ppm + day if day else 0
+    gate.life_spent_ppm = p.life_budget_ppm + life if life else 0
+    gate.budgets(world.bms)
+    assert gate.pulse_max_s == longest
+    assert (gate.pulse_allowed, gate.rest_allowed) == (int(longest > 0), 1)
+
+
+@pytest.mark.safety(1)
+def test_what_the_states_let_through():
+    """Charge 1, discharge 2, pulse sink 4."""
+    demanded = {"BOOT": 0, "IDLE": 3, "CHARGE": 3, "DISCHARGE": 3, "PULSE": 6, "REST": 0, "SOFT_LIMIT": 3, "FAULT": 0,
+                "LOCKOUT": 0, "STORAGE": 3}  # fmt: skip
+    assert dict(zip(STATES, gate_module.PERMITS, strict=True)) == demanded
+
+
+def waits(world, **changes):
+    bms = world.bms
+    for name, value in changes.items():
+        owner, _, field = name.partition("__")
+        setattr(getattr(bms, owner), field, value)
+    bms.gate.apply(bms)
+    bms.gate.apply(bms)  # the second time no switch has just changed
+    return world.outputs.next_tick_ms
+
+
+def test_the_longest_wait_to_the_millisecond():
+    """Slopes of docs/profile.md: 100 and 200 uV down, 20 up per ppm; at 1C a ppm moves in 3.6 ms."""
+    world = ready()
+    p, idle = world.p, {"belief__count": 0, "tracker__permille": 0, "machine__state": STATES.index("IDLE")}
+    room = 3_000_000
+    assert waits(world, **idle, belief__min_uv=p.hard_min_uv + room, belief__max_uv=3_500_000) == 60_000
+    near = {"belief__min_uv": p.hard_min_uv + 50_000, "belief__max_uv": 3_500_000}
+    assert waits(world, **idle, **near) == 50_000 * 36 // p.discharge_max_permille
+    near = {"belief__min_uv": 4_000_000, "belief__max_uv": p.hard_max_uv - 10_000}
+    assert waits(world, **idle, **near) == 10_000 * 180 // p.charge_max_permille
+    out = {"belief__count": -1, "tracker__permille": 500, "belief__max_uv": 3_500_000}
+    assert waits(world, **idle | out, belief__min_uv=p.min_uv + 100_000) == 100_000 * 18 // 500
+    inward = {"belief__count": 1, "tracker__permille": 500, "belief__min_uv": 4_000_000}
+    assert waits(world, **idle | inward, belief__max_uv=p.soft_max_uv - 3000) == 3000 * 180 // 500
+    assert waits(world, **idle | inward, belief__max_uv=p.soft_max_uv - 100) == 100
+    blocked = {"tracker__full": 1, "belief__min_uv": 4_000_000, "belief__max_uv": p.hard_max_uv - 100}
+    assert waits(world, **idle, **blocked) == (4_000_000 - p.hard_min_uv) * 36 // p.discharge_max_permille
+    blocked = {"tracker__empty": 1, "belief__min_uv": p.hard_min_uv + 100, "belief__max_uv": 3_500_000}
+    assert waits(world, **idle, **blocked) == 60_000  # what is off cannot hurt
+    world.bms.tracker.full = world.bms.tracker.empty = 0
+
+
+def test_the_wait_of_a_pulse_and_of_a_rest():
+    world = pulsing(seconds=2)
+    world.bms.gate.run_ms = 1950
+    world.bms.gate.apply(world.bms)
+    assert (world.outputs.pulse_ms, world.outputs.next_tick_ms) == (50, 50)
+    world.bms.gate.run_ms = 2000
+    world.bms.gate.apply(world.bms)
+    assert (world.outputs.pulse_ms, world.outputs.next_tick_ms) == (0, 1)
+    world = resting(3600)
+    world.run(60)
+    world.bms.gate.run_ms = 3_600_000 - 12_345
+    world.bms.gate.apply(world.bms)
+    assert world.outputs.next_tick_ms == 12_345
+
+
+@pytest.mark.parametrize("good, wait", [(0, 100), (19, 100), (20, 60_000)])
+def test_a_sensor_that_comes_and_goes_is_watched_closely(good, wait):
+    world = ready()
+    world.bms.belief.max_uv = 3_500_000
+    assert waits(world, belief__good=good, belief__min_uv=world.p.hard_min_uv + 3_000_000) == wait
+
+
+def test_boot_is_watched_closely():
+    world = ready()
+    assert waits(world, machine__state=STATES.index("BOOT")) == 100
