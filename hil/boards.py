@@ -21,6 +21,7 @@ from hil.codec import Client, LinkError, Refused
 
 WATCHDOG_MS = 8000  # firmware/boards/base.py: a rig build whose readings stop is reset by its watchdog after this
 FLASH = ("journal.0", "journal.1")
+TURN_S = 0.1
 
 
 class Wire:
@@ -101,7 +102,8 @@ class Board(ABC):
             self.tape.start(slots, watchdog)
         fault = self.wire.fault
         self.wire = Wire(self._power(slots, watchdog))
-        self.client = Client(self.wire, key=self.profile.link_key, timeout_s=2.0)
+        clock = getattr(self.wire.port, "clock", None)
+        self.client = Client(self.wire, key=self.profile.link_key, timeout_s=2.0, clock=clock)
         self.boots += 1
         self.powered = True
         self.client.hello()
@@ -228,7 +230,16 @@ class BoardEnd:
         self.left += data
 
 
-class _Loop:
+class _Turned:
+    """A port whose other end moves only when somebody reads: a read is a TURN_S, and waiting costs no time of ours."""
+
+    turns = 0
+
+    def clock(self) -> float:
+        return self.turns * TURN_S
+
+
+class _Loop(_Turned):
     """The rig's end of such a stream, a codec.Port. `turn()`: lets the firmware take what has arrived."""
 
     def __init__(self, turn: Callable[[], None]) -> None:
@@ -239,6 +250,7 @@ class _Loop:
         self.board.arriving.append(data)
 
     def read(self) -> bytes:
+        self.turns += 1
         self.turn()
         data, self.board.left = bytes(self.board.left), bytearray()
         return data
@@ -300,7 +312,7 @@ class LinkBoard(Board):
         return outputs
 
 
-class _Stepped:
+class _Stepped(_Turned):
     """The link of a virtual board whose loop runs only when somebody waits for it."""
 
     def __init__(self, board: Any) -> None:
@@ -311,6 +323,7 @@ class _Stepped:
 
     def read(self) -> bytes:
         hardware = self.board.hardware
+        self.turns += 1
         self.board.step()
         data = bytes(hardware.link_out)
         hardware.link_out.clear()

@@ -178,6 +178,7 @@ class Client:
     timeout_s: float = 1.0
     tries: int = 3
     on_message: Callable[[Message], None] | None = None
+    clock: Callable[[], float] | None = None  # seconds, of a port that has a time of its own; else the wall's
     session: int = -1
     sequence: int = 0
     latest: dict[str, dict] = field(default_factory=dict)  # message name -> values as they last came
@@ -268,10 +269,11 @@ class Client:
                 self.port.write(encode(name, source, self.session, self.sequence))
             except OSError as error:
                 raise LinkError(f"the board's port failed ({error}); is the cable in?") from None
-            ends = time.monotonic() + self.timeout_s
+            clock = self.clock or time.monotonic
+            ends = clock() + self.timeout_s
             waiting = True
             while waiting:
-                waiting = time.monotonic() < ends
+                waiting = clock() < ends
                 for message in self.pump():
                     result = self._judge(message, name, source, wanted)
                     if result is AGAIN:

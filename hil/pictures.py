@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +48,10 @@ class Sheet:
         self.top -= size + 14
 
     def text(self, text: str, kind: str = "") -> None:
-        self._text(EDGE, text, 13, color=PALE)
-        self.top -= 22
+        for line in textwrap.wrap(text, 130):
+            self._text(EDGE, line, 13, color=PALE)
+            self.top -= 20
+        self.top -= 2
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         cells = [[str(cell) for cell in row] for row in (header, *rows)]
