@@ -40,12 +40,14 @@ _WHY_GAIN_REST = const(47)
 _WHY_STORED = const(48)
 _WHY_FAILED = const(49)
 _WHY_REFUSED = const(50)
+_WHY_FAST_START = const(51)
+_WHY_STORE = const(52)
 
 _PERIODS = (1, 2, 4, 8)
 _WEAR_DOUBT = const(2)  # corrosion of what a pulse moves is not seen as such: taken so many times what is expected
 _MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
 _SPARE_PPM = const(50000)  # a reservoir below covers no loss
-_TRIALS = const(8)  # measurable ones, after which an action that shows nothing is given up
+_TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
 _LEAST_REST_S = const(3600)
 _FORMAT = "<BBBii"
 
@@ -58,6 +60,7 @@ class Scheduler:
         self.decision = NONE
         self.reason = 0
         self.pulse_permille = self.pulse_s = self.rest_s = 0
+        self.charge_permille = profile.charge_max_permille  # slow charge plates compact: no faster than there is need
         self._given_up = 0  # bit 0 pulses, bit 1 rests: did not help, not tried again
         self._since_pulse = self._since_rest = 255  # opportunities since the last request
         # after a refusal, of pulses and of rests: opportunities to let pass, and how many were the last time
@@ -88,6 +91,12 @@ class Scheduler:
             self.decision = PULSE
         elif self.rest_s:
             self.decision = REST
+        elif p.policy == _ADAPTIVE and readings.user_free_s > p.storage_after_s:
+            self.reason = _WHY_STORE
+        self.charge_permille = most = p.charge_max_permille
+        if p.policy == _ADAPTIVE and readings.user_full_in_s > 0:
+            slow = most * p.full_charge_s // max(1, readings.user_full_in_s - self.rest_s)
+            self.charge_permille = min(most, max(slow, self._compact()))
 
     def _learn(self, h):
         """What the half-cycle tells of the user's life, and whether the request before it was granted."""
@@ -115,6 +124,14 @@ class Scheduler:
             self._own_way_s += (way - self._own_way_s) // 4
             self._own_worn += (way * rate // 1000 - self._own_worn) // 4
 
+    def _compact(self):
+        """The rate below which slower charging isolates hardly less."""
+        rates, factors = self.profile.loss_plate_rate_permille, self.profile.loss_plate_factor_permille
+        k = 0
+        while k + 1 < len(rates) and factors[k + 1] * 50 <= factors[0] * 51:
+            k += 1
+        return rates[k]
+
     def _waits(self, action):
         """Whether such a request was refused a moment ago: it is not made again at once."""
         left = self._hold[action - 1]
@@ -128,11 +145,12 @@ class Scheduler:
         if h.end != END_HIGH:
             return _WHY_NOT_FULL
         self._since_pulse = min(self._since_pulse + 1, 255)
-        if not (budgets.pulse_allowed and budgets.pulse_max_permille and budgets.pulse_max_s):
-            return _WHY_GATE
-        if self._waits(PULSE):
-            return _WHY_REFUSED
+        can = budgets.pulse_allowed and budgets.pulse_max_permille and budgets.pulse_max_s
         if p.policy != _ADAPTIVE:
+            if not can:
+                return _WHY_GATE
+            if self._waits(PULSE):
+                return _WHY_REFUSED
             self.pulse_permille = min(p.pulse_fixed_permille, budgets.pulse_max_permille)
             self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
             return _WHY_FIXED_PULSE
@@ -140,11 +158,15 @@ class Scheduler:
         if why:
             return why
         _, _, rest = self._plan_rest(estimates, (0, 0, 0))
-        permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)
+        permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets if can else p, h.temp_cdegc)
         if not period:
             return _WHY_NO_GAIN
         if self._since_pulse < period:
             return _WHY_NOT_DUE
+        if not can:  # no sink for it, as in a pack: the user's next drive can do it
+            return _WHY_FAST_START
+        if self._waits(PULSE):
+            return _WHY_REFUSED
         self._since_pulse = 0
         self.pulse_permille, self.pulse_s = permille, length_s
         return _WHY_GAIN_PULSE
@@ -291,7 +313,7 @@ class Scheduler:
             trials, factor, sigma = e.rest_trials, e.rest_factor_permille, e.rest_factor_sigma_permille
             if action == 1:
                 trials, factor, sigma = e.pulse_trials, e.pulse_factor_permille, e.pulse_factor_sigma_permille
-            if trials < _TRIALS or factor > sigma:
+            if trials < _TRIALS or factor > (sigma if trials < _ENOUGH else sigma * 3 // 2):
                 shown = 1
         if not shown:
             self._given_up |= action

@@ -93,7 +93,7 @@ def test_dear_time_means_fewer_hours():
     ("readings", "budgets", "words"),
     [
         (user(user_consent=0), gate(), "consent"),
-        (user(), gate(pulse_allowed=0, rest_allowed=0), "gate"),
+        (user(), gate(pulse_allowed=0, rest_allowed=0), "gate"),  # of a fixed policy
     ],
 )
 def test_refusals_are_said(readings, budgets, words):
@@ -148,6 +148,33 @@ def test_what_the_user_does_anyway_is_not_added():
         for h in (cell.charge(rest_s=36_000), cell.discharge()):
             scheduler.after_half_cycle(h, [estimate()], user(), gate(rest_max_s=30_000))
     assert scheduler.decision == NONE and "already" in REASONS[scheduler.reason]
+
+
+def test_where_no_pulse_can_be_drawn_a_fast_start_is_asked_of_the_user():
+    scheduler = Scheduler(profile())
+    cell = ToyCell(scheduler.profile, 0)
+    scheduler.after_half_cycle(cell.charge(), [estimate()], user(), gate(pulse_allowed=0))
+    assert scheduler.decision == NONE and "fast start" in REASONS[scheduler.reason]
+    scheduler.after_half_cycle(cell.charge(), [estimate(pulse_factor_permille=0)], user(), gate(pulse_allowed=0))
+    assert "fast start" not in REASONS[scheduler.reason]
+
+
+def test_a_cell_not_needed_for_long_is_stored_discharged_and_cool():
+    scheduler = Scheduler(profile(weight_hour_ppm=1_000_000))
+    cell = ToyCell(scheduler.profile, 0)
+    for h in (cell.charge(0.5), cell.discharge(0.2)):
+        scheduler.after_half_cycle(h, [estimate()], user(user_free_s=10 * 86400), gate())
+        assert scheduler.decision == NONE and "discharged and cool" in REASONS[scheduler.reason]
+
+
+def test_charging_is_no_faster_than_the_deadline_needs_and_slow_enough_plating_is_not_slowed():
+    plate = {"loss_plate_rate_permille": [100, 300, 600], "loss_plate_factor_permille": [1000, 1010, 1500]}
+    scheduler = Scheduler(profile(**plate))
+    cell = ToyCell(scheduler.profile, 0)
+    for full_in_s, permille in ((-1, 1000), (18_000, 1000), (10_000, 1000), (36_000, 500), (360_000, 300)):
+        h = cell.discharge(0.1)
+        scheduler.after_half_cycle(h, [estimate()], user(user_full_in_s=full_in_s, user_free_s=0), gate())
+        assert scheduler.charge_permille == permille
 
 
 def test_a_string_is_decided_by_its_weakest_and_most_recoverable_cell():
@@ -221,6 +248,9 @@ def test_no_refused_request_twice_in_a_row_and_no_deadline_starved(policy, steps
             assert scheduler.rest_s <= day.user_free_s and day.clock_known and day.user_consent
             if day.user_full_in_s >= 0:
                 assert scheduler.rest_s + scheduler.profile.full_charge_s <= day.user_full_in_s
+        most, left_s = scheduler.profile.charge_max_permille, day.user_full_in_s - scheduler.rest_s
+        if day.user_full_in_s >= 0 and scheduler.charge_permille < most:  # capped, and still full in time
+            assert (scheduler.charge_permille + 1) * left_s >= most * scheduler.profile.full_charge_s
         if scheduler.pulse_s:
             assert 0 < scheduler.pulse_permille * scheduler.pulse_s <= permille * max(seconds, 1)
 
