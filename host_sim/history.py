@@ -17,6 +17,8 @@ WRONG_WAY_V = 0.2  # voltage that runs against the current by so much, over such
 FLIP_V = 0.05  # a current turned round must move the voltage; looked at where the profile expects so much
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
 MAH, S_PER_H = 1000.0, 3600.0
+AROUND, FARTHER = 5, 5.0  # a gap is this many times what is usual among so many intervals on either side
+LEAST_GAP_S, LEAST_REST_GAP_S = 65.0, 3600.0  # the firmware itself joins samples less than 65.5 s apart
 
 
 @dataclass
@@ -127,6 +129,28 @@ def _cycles(recordings: list[Recording]) -> np.ndarray | None:
 def _truth(recordings: list[Recording]) -> dict[str, np.ndarray]:
     names = set.intersection(*(set(r.truth) for r in recordings))
     return {name: np.concatenate([r.truth[name] for r in recordings]) for name in sorted(names)}
+
+
+def gaps(h: History, gap_s: float | None, idle_a: float) -> np.ndarray:
+    """True (n,) where rows are missing before a row: farther from the one before than `gap_s`, or than is usual there.
+
+    Usual: the second longest of the ten intervals around. A gap is more than five times that, and more than
+    `LEAST_GAP_S` where current flows, `LEAST_REST_GAP_S` where none does.
+    """
+    wait_s = np.diff(h.time_s, prepend=h.time_s[:1])
+    if gap_s is not None:
+        return wait_s > gap_s
+    size = np.abs(h.current_a)
+    flows = np.maximum(size, np.concatenate((size[:1], size[:-1]))) > idle_a
+    found = np.zeros(len(wait_s), dtype=bool)
+    asked = np.flatnonzero(wait_s > np.where(flows, LEAST_GAP_S, LEAST_REST_GAP_S))
+    around = np.concatenate((np.arange(-AROUND, 0), np.arange(1, AROUND + 1)))
+    for part in np.array_split(asked, len(asked) // 100_000 + 1):
+        places = part[:, None] + around
+        there = (places >= 1) & (places < len(wait_s))
+        near = np.where(there, wait_s[np.clip(places, 0, len(wait_s) - 1)], 0.0)
+        found[part] = wait_s[part] > FARTHER * np.partition(near, -2, axis=1)[:, -2]
+    return found
 
 
 # -- can it be this profile's cell? ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from relith.inventory import UNKNOWN
 from relith.readings import LIMB, TICKS_PERIOD_MS, Readings
 
 from host_sim.firmware import TABLE
-from host_sim.history import History
+from host_sim.history import History, gaps
 from host_sim.loop import MemoryStore
 
 PIECE_MS = 60_000  # rows farther apart, and no gap, are joined by a straight line in pieces of this length
@@ -47,16 +47,18 @@ class Alarm:
 class Player:
     """Plays one history into one `Bms`. `rows` grows by one per cell and discharge that the firmware books.
 
-    `gap_s`: rows farther apart are a gap, unless the cycler's charge counter bridges it. `new`: the cell was as the
-    profile says when the history begins.
+    `gap_s`: rows farther apart are a gap, None: as `history.gaps` finds them; the cycler's charge counter bridges them.
+    `new`: the cell was as the profile says when the history begins.
     """
 
-    def __init__(self, profile, history: History, gap_s: float, new: bool):
+    def __init__(self, profile, history: History, gap_s: float | None, new: bool):
         self.profile, self.history = profile, history
         self.bms = Bms(profile, MemoryStore())
         if new:
             self.bms.commission()
-        self.gap_ms = round(gap_s * 1000.0)
+        idle_a = profile.one_c_ua * 1e-6 * profile.idle_permille * 1e-3
+        self._missing = gaps(history, gap_s, idle_a)
+        self.bridged = history.net_ah is not None
         self.readings = Readings(history.voltage_v.shape[1], history.temperature_degc.shape[1])
         self.readings.clock_known = 1
         self.nominal_mah = profile.nominal_capacity_uah * 1e-3
@@ -90,13 +92,14 @@ class Player:
         coarse = h.coarse_ah * 3600.0 > 0.5 * profile.one_c_ua * 1e-6 / 256.0  # the firmware's tolerance for a second
         pulses = _pulses(h, profile)
         ms, count, uv, cdegc = ms.tolist(), count.tolist(), uv.tolist(), cdegc.tolist()
+        missing = self._missing.tolist()
         r, n = self.readings, len(ms)
         for k in range(n):
             if k:
                 wait = ms[k] - ms[k - 1]
                 if wait == 0:
                     self.repeated += 1
-                elif charge is None and wait > self.gap_ms:
+                elif missing[k]:
                     self.gaps += 1
                     self.gap_s += wait * 1e-3
                 elif charge is None and wait > PIECE_MS:
@@ -118,8 +121,8 @@ class Player:
             (account.cycles + account.ppm * 1e-6) * self.nominal_mah
             for account in (self.bms.ledger.charged, self.bms.ledger.discharged)
         )
-        gaps = self.bms.ledger.gaps
-        self.gap_mah = (gaps.cycles + gaps.ppm * 1e-6) * self.nominal_mah
+        unseen = self.bms.ledger.gaps
+        self.gap_mah = (unseen.cycles + unseen.ppm * 1e-6) * self.nominal_mah
         self._complete(ms[-1], count, uv[-1], cdegc[-1])
         progress(n, n)
 

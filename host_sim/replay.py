@@ -23,7 +23,6 @@ from host_sim.version import ROOT, version
 
 PROFILE = ROOT / "firmware" / "profiles" / "liu21_nmc532.json"
 MARK = "run.json"
-GAP_S = 900.0
 
 
 def add_columns(p: argparse.ArgumentParser) -> None:
@@ -53,7 +52,10 @@ def parser() -> Parser:
         "--temperature", type=float, metavar="DEGC", default=argparse.SUPPRESS,
         help="where the files have none (default: 25)",
     )  # fmt: skip
-    p.add_argument("--gap", type=float, default=GAP_S, metavar="S", help="rows farther apart are a gap")
+    p.add_argument(
+        "--gap", type=float, metavar="S", default=argparse.SUPPRESS,
+        help="rows farther apart are a gap (default: five times what is usual around them)",
+    )  # fmt: skip
     p.add_argument("--used", action="store_true", help="the cell was not new: nothing is known of its past")
     p.add_argument("--out", default="build/replay", metavar="FOLDER", help="replaced as a whole at the end")
     return p
@@ -62,8 +64,8 @@ def parser() -> Parser:
 def main(argv: list[str]) -> int:
     """Exit status: 0. Raises InputError before anything is written."""
     a = parser().parse_args(argv)
-    told_degc = getattr(a, "temperature", None)
-    for name, value, low, high in (("temperature", told_degc, -45, 125), ("gap", a.gap, 1, 1e8)):
+    told_degc, gap_s = getattr(a, "temperature", None), getattr(a, "gap", None)
+    for name, value, low, high in (("temperature", told_degc, -45, 125), ("gap", gap_s, 1, 1e8)):
         if value is not None and not low <= value <= high:
             raise InputError(f"relith-sim replay: --{name} is {value:g}, allowed is {low:g} to {high:g}")
     out = Path(a.out)
@@ -83,11 +85,11 @@ def main(argv: list[str]) -> int:
         notes.append("the cell is taken as new when the first file begins, as the profile says (else: --used)")
     check(history, profile)
 
-    player = Player(profile, history, a.gap, new=not a.used)
+    player = Player(profile, history, gap_s, new=not a.used)
     screen = Progress(len(history.time_s))
     player.play(screen.show)
     screen.end()
-    notes += told_afterwards(player, a.gap)
+    notes += told_afterwards(player)
     write(out, player, notes, facts(a, path, player))
     for note in notes:
         print(note)
@@ -123,14 +125,15 @@ class Progress:
             print(file=self.stream)
 
 
-def told_afterwards(player: Player, gap_s: float) -> list[str]:
+def told_afterwards(player: Player) -> list[str]:
     """What the reader of the result must know of how it came about."""
     notes, nominal = [], player.nominal_mah
     if player.gaps:
-        notes.append(
-            f"{player.gaps} gaps, {player.gap_s / 3600.0:.3g} h in all (rows more than {gap_s:g} s apart): no charge "
-            f"is booked for them, {player.gap_mah:.4g} mAh may be missing"
-        )
+        text = f"{player.gaps} gap{'s' * (player.gaps > 1)}, {player.gap_s / 3600.0:.3g} h, where rows are missing: "
+        if player.bridged:
+            notes.append(text + "the cycler's charge counter bridges them")
+        else:
+            notes.append(text + f"no charge is booked for them, {player.gap_mah:.4g} mAh may be missing")
     if player.repeated:
         notes.append(f"{player.repeated} rows repeat the one before; they carry no charge")
     if not player.rows:
@@ -174,7 +177,7 @@ def facts(a: argparse.Namespace, path: Path, player: Player) -> dict:
         "profile": {"name": path.name, "crc30": player.profile.crc30},
         "parameters": {
             "columns": getattr(a, "columns", None), "capacity_mah": getattr(a, "capacity", None), "set": a.set,
-            "temperature_degc": getattr(a, "temperature", None), "gap_s": a.gap, "used": a.used,
+            "temperature_degc": getattr(a, "temperature", None), "gap_s": getattr(a, "gap", None), "used": a.used,
         },
         "results": {
             "cycles": len(player.rows) // len(player.bms.estimates),

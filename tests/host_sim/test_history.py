@@ -5,7 +5,7 @@ import pytest
 
 from host_sim.errors import InputError
 from host_sim.formats.recording import Recording
-from host_sim.history import check, joined
+from host_sim.history import check, gaps, joined
 from host_sim.profiles import changed, load
 from host_sim.sample_data import PROFILE
 
@@ -126,3 +126,37 @@ def test_a_stretch_with_the_wrong_sign_is_seen_at_its_edges():
 def test_charge_columns_that_contradict_the_current():
     wrong = (np.zeros(41), np.linspace(0.0, 0.1067, 41))
     refused(joined([file(counters=wrong)], None), "the current says 106.7 mAh and the charge columns -106.7 mAh")
+
+
+def marked(time_s, current_a=0.1, gap_s=None):
+    n = len(time_s)
+    r = file(volts=np.full(n, 3.7), current_a=current_a)
+    r.time_s = np.asarray(time_s, float)
+    return np.flatnonzero(gaps(joined([r], None), gap_s, idle_a=1e-3)).tolist()
+
+
+def test_a_hole_is_found_whatever_the_spacing():
+    for every in (0.1, 1.0, 10.0, 60.0, 600.0):
+        regular = every * np.arange(60)
+        assert marked(regular) == []
+        hole = np.concatenate((regular[:30], regular[30:] + max(7.0 * every, 70.0)))
+        assert marked(hole) == [30]
+    assert marked([0.0, 60.0, 7260.0, 7320.0]) == [2]
+    two = np.concatenate(([0, 10, 20], np.array([0, 10, 20, 30]) + 900.0, np.array([0, 10, 20]) + 3000.0))
+    assert marked(two) == [3, 7]
+
+
+def test_a_change_of_the_recording_rate_is_none():
+    pulses, slow = 0.1 * np.arange(200), 300.0 * np.arange(1, 60)
+    assert marked(np.concatenate((pulses, pulses[-1] + slow))) == []
+    assert marked(np.concatenate((slow, slow[-1] + pulses + 0.1, slow[-1] + pulses[-1] + slow))) == []
+
+
+def test_rests_are_written_seldom():
+    wait = np.concatenate(([0.0], np.full(20, 10.0), [3000.0], np.full(20, 10.0)))
+    assert marked(np.cumsum(wait), np.where(np.abs(np.arange(42) - 21) < 3, 0.0, 0.1)) == []
+    assert marked(np.cumsum(wait)) == [21]
+    wait[21] = 20_000.0
+    assert marked(np.cumsum(wait), np.zeros(42)) == [21]
+    assert marked(np.cumsum(wait), np.zeros(42), gap_s=30_000.0) == []
+    assert marked([0.0, 10.0, 20.0], gap_s=9.0) == [1, 2]

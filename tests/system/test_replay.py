@@ -128,8 +128,8 @@ def test_a_hole_in_the_file_is_booked_as_a_gap(tmp_path, capsys):
     path = tmp_path / "hole.csv"
     path.write_text("".join(rows[:200] + rows[240:]))
     assert run("replay", path, *RESERVOIR, "--out", tmp_path / "hole") == 0
-    assert re.search(r"1 gaps, [\d.]+ h in all .* no charge is booked for them, [\d.]+ mAh may be missing",
-                     capsys.readouterr().out)  # fmt: skip
+    told = capsys.readouterr().out
+    assert re.search(r"1 gap, [\d.]+ h, where rows are missing: no charge is booked .* [\d.]+ mAh may be missing", told)
     gaps = [float(row["gap_mah"]) for row in table(tmp_path / "hole")]
     assert sum(value > 1.0 for value in gaps) == 1
     sigma = [float(row["cathode_sigma_mah"]) for row in table(tmp_path / "hole")]
