@@ -313,3 +313,40 @@ def test_offset_and_gain_are_taken_out():
     lab.go(36_000, -100, 3_700_000).go(70, 0, 3_700_000).go(100, 300, 3_800_000)
     raw = 36_000 * 0.1 * PPM_S
     assert lab.complete[0][0].charge_ppm == pytest.approx(raw * 0.999 + 36_000 * 0.00101 * PPM_S, rel=1e-3)
+
+
+def test_too_little_charge_before_a_turn_is_no_half_cycle():
+    """0.3 % in, then a discharge: nothing is complete, and the discharge begins a life of its own."""
+    lab = Lab().go(10, 1000, 3_900_000)
+    assert 0 < lab.tracker._main.net_ppm < TURN_PPM
+    lab.go(30, -1000, 3_700_000)
+    assert lab.tracker._main.kind == -1 and lab.tracker._main.net_ppm >= TURN_PPM
+    assert (lab.complete, lab.ended, lab.tracker.index) == ([], [], 0)
+
+
+def test_each_cells_bleed_is_its_own():
+    """What a bled cell lost lessens its charge and adds to its discharge."""
+    lab = Lab(profile(cell_count=2))
+    tracker = lab.tracker
+    lab.go(60, 1000, 3_900_000, 3_900_000)
+    lab.ledger.bled_ppm[1] = 7
+    lab.go(10, 1000)
+    lab.ledger.bled_ppm[1] = 0
+    lab.go(10, 1000)
+    one, other = lab.record(0, False), lab.record(1, False)
+    assert one.charge_ppm - other.charge_ppm == 7
+    lab.go(30, -1000, 3_700_000, 3_700_000)
+    assert list(tracker._main.bled_ppm) == [0, 0] and list(tracker._done.bled_ppm) == [0, 7]
+    lab.ledger.bled_ppm[0] = 5
+    lab.go(10, -1000)
+    assert lab.record(0, False).charge_ppm - lab.record(1, False).charge_ppm == 5
+
+
+def test_a_turn_that_came_to_nothing_keeps_what_was_bled():
+    lab = Lab(profile(cell_count=2)).go(60, 1000, 3_900_000, 3_900_000)
+    lab.ledger.bled_ppm[0] = 3
+    lab.go(10, -100)
+    assert lab.tracker._turning and list(lab.tracker._back.bled_ppm) == [3, 0]
+    lab.ledger.bled_ppm[0] = 0
+    lab.go(30, 1000)
+    assert not lab.tracker._turning and list(lab.tracker._main.bled_ppm) == [3, 0]

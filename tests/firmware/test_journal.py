@@ -2,11 +2,14 @@
 
 import contextlib
 import random
+import zlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith.journal import BAD, EMPTY, GOOD, Journal, decode, encode
+
+from tests.firmware.rigging import at_power_up
 
 
 class Store:
@@ -170,3 +173,27 @@ def test_payload_too_long_and_foreign_record_are_refused():
     assert decode(record) == (7, b"abc") and decode(record + b"\xff" * 9) == (7, b"abc")
     for k in range(4):  # another magic or version
         assert decode(record[:k] + bytes([record[k] ^ 1]) + record[k + 1 :]) is None
+
+
+def test_a_new_journal_knows_no_record():
+    at_power_up(Journal(None), _slot=-1)
+
+
+def test_the_record_on_flash():
+    """Magic LR, version 1, sequence, length, payload, CRC-32 of all before it; little-endian."""
+    record = encode(0x0102, b"abc")
+    assert record[:11] == b"LR\x01\x00\x02\x01\x03\x00abc" and len(record) == 15
+    assert int.from_bytes(record[11:], "little") == zlib.crc32(record[:11])
+    assert encode(1, bytes(65535))[-4:] and decode(record[:14]) is None and decode(record[:11]) is None
+
+
+def test_the_newer_of_two_is_taken_whichever_slot_it_is_in():
+    for old, new in ((5, 6), (0xFFFF, 0), (0x7FFF, 0x8000), (1, 0x8000)):
+        for slots in ([encode(old, b"old"), encode(new, b"new")], [encode(new, b"new"), encode(old, b"old")]):
+            store = Store()
+            store.slots = slots
+            journal = Journal(store)
+            assert journal.load() == b"new" and journal.sequence == new
+            assert journal.save(b"newest")
+            kept = [decode(raw)[1] for raw in store.slots]
+            assert sorted(kept) == [b"new", b"newest"]  # written over the old one

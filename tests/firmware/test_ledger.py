@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from relith.ledger import BY_ACCUMULATOR, BY_GAP, BY_NOTHING, BY_SAMPLES, CYCLE_PPM, Account, Ledger
 from relith.readings import COUNT_MAX, LIMB, TICKS_PERIOD_MS
 
-from tests.firmware.rigging import Board, Small, units
+from tests.firmware.rigging import Board, Small, at_power_up, units
 
 COUNTS = st.integers(-COUNT_MAX, COUNT_MAX)
 UNITS = st.builds(lambda ms, us: (ms, us), st.integers(36_000, 3_999_999), st.integers(0, 999))
@@ -352,3 +352,24 @@ def test_ten_years_of_standby():
         ledger.count(board.pass_(60_000, -20), board.belief, False)
     assert net_us(ledger, (430_200, 0)) == -20 * minutes * 60_000_000
     assert abs(board.run_ms // 1000) > LIMB
+
+
+def test_a_new_ledger_has_booked_nothing():
+    one = units()
+    at_power_up(Ledger(one), _unit_ms=one.ppm_count_ms, _idle=one.idle_count, _tolerance=one.one_c_count >> 8)
+    at_power_up(Account(36_000, 7), _unit_ms=36_000, _unit_us=7)
+
+
+def test_a_bleed_is_booked_to_its_cell_and_to_no_other():
+    one = units()
+    one.cell_count = 3
+    ledger = Ledger(one)
+    exact = [0, 0, 0]
+    for ms, mask in ((60_000, 0b101), (65_536, 0b010), (10**6, 0b010), (100, 0), (1, 0b111)):
+        cell_uv = (4_000_000, 4_100_999, 4_200_000)
+        ledger.bleed(cell_uv, mask, 1000, ms)
+        for k in range(3):
+            exact[k] += (mask >> k & 1) * (cell_uv[k] // 1000) * min(ms, 65_535)
+            assert ledger.bled_ppm[k] == 0 or mask >> k & 1
+    for k, account in enumerate(ledger.bled):
+        assert account.ppm * one.ppm_count_ms + account.ms == exact[k]

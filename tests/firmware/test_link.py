@@ -15,6 +15,7 @@ from relith.readings import Outputs, Readings
 from hil.catalogue import COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST, fingerprint
 from hil.codec import MOST, Decoder, answer, encode, frame
 from hil.fuzz import damaged
+from tests.firmware.rigging import at_power_up
 from tests.link_stub import Board, Controller
 
 COMMAND = {name: command.code for name, command in COMMANDS.items()}
@@ -703,3 +704,18 @@ def test_frames_of_the_board_are_numbered():
         board.tick(1000)
         got += [message.sequence for message in decoder.feed(board.drain())]
     assert got == [k & 0xFFFF for k in range(0xFFF0, 0xFFF0 + 80)]
+
+
+def test_empty_frames_between_two_are_nobodys(host):
+    """What is left of a board's buffer is sent as zeros: empty frames."""
+    host.put("command", ask("stop"))
+    first = host.board.arriving.pop()
+    host.put("command", ask("resume"))
+    host.board.arriving = [b"\0\0" + first + b"\0\0\0" + host.board.arriving.pop()]
+    host.replies(3)
+    assert [code for code, _, _ in host.board.bms.commands] == [COMMAND["stop"], COMMAND["resume"]]
+    assert not any(host.board.link.counts)
+
+
+def test_a_new_link_knows_nobody():
+    at_power_up(link_module.Link(None), session=-1, _reply=-1)

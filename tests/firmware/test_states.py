@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith import tell
-from relith.states import TABLE, Machine
+from relith.states import TABLE, Machine, facts
 
 from host_sim import statechart
 from host_sim.tables import GUARDS, STATES, TRIGGERS
+from tests.firmware.rigging import World
 
 FACTS = TRIGGERS + GUARDS
 
@@ -16,11 +17,11 @@ def bits(*names):
     return sum(1 << FACTS.index(name) for name in names)
 
 
-def stepped(state, facts):
+def stepped(state, held):
     """The board's machine in `state` after one step."""
     machine = Machine()
     machine.state = STATES.index(state)
-    machine.step(facts)
+    machine.step(held)
     return STATES[machine.state]
 
 
@@ -86,10 +87,10 @@ def test_a_wrong_permit_is_found(state, permit):
 def test_same_as_transitions(ticks):
     """Any facts, in any order: the same state after every tick."""
     board, oracle = Machine(), statechart.machine()
-    for facts in ticks:
+    for bits_ in ticks:
         was = oracle.model.state
-        fired = board.step(facts)
-        assert bool(oracle.model.tick(facts)) == bool(fired)
+        fired = board.step(bits_)
+        assert bool(oracle.model.tick(bits_)) == bool(fired)
         assert oracle.model.state == STATES[board.state]
         assert not fired or was == STATES[board.before]
 
@@ -136,3 +137,54 @@ def test_an_old_page_is_noticed(tmp_path, monkeypatch, capsys):
     assert statechart.main([]) == 0
     assert statechart.main(["--check"]) == 0
     assert "stateDiagram-v2" in (tmp_path / "states.md").read_text()
+
+
+def test_a_new_machine_is_in_boot():
+    machine = Machine()
+    assert STATES[machine.state] == STATES[machine.before] == "BOOT"
+
+
+def told(world):
+    return {name for k, name in enumerate(FACTS) if facts(world.bms) >> k & 1}
+
+
+def flows(bms, count):
+    bms.tracker.permille, bms.belief.count = 1, count
+
+
+QUIET = {"unlimited", "sound", "quiet", "ready"}
+SITUATIONS = {  # what is so -> the facts that then hold
+    "nothing": (lambda b: None, QUIET),
+    "lockout": (lambda b: setattr(b.protection, "lockout", 8), QUIET - {"sound"} | {"lockout"}),
+    "fault": (lambda b: setattr(b.protection, "fault", 1), QUIET - {"sound"} | {"fault"}),
+    "soft": (lambda b: setattr(b.protection, "soft", 1 << 16), QUIET - {"unlimited"} | {"limit"}),
+    "stop line": (lambda b: setattr(b.readings, "stop", 1), QUIET | {"stop"}),
+    "stopped": (lambda b: b.stop(1), QUIET | {"stop"}),
+    "cleared": (lambda b: setattr(b, "cleared", 1), QUIET | {"cleared"}),
+    "in": (
+        lambda b: vars(b.tracker).update(permille=1) or setattr(b.belief, "count", 1),
+        QUIET - {"quiet"} | {"charging"},
+    ),
+    "out": (
+        lambda b: vars(b.tracker).update(permille=1) or setattr(b.belief, "count", -1),
+        QUIET - {"quiet"} | {"discharging"},
+    ),
+    "stored": (lambda b: setattr(b.wishes, "storage", 1), QUIET | {"unused"}),
+    "long unused": (lambda b: setattr(b.tracker, "rest_s", b.profile.storage_after_s), QUIET | {"unused"}),
+    "not so long": (lambda b: setattr(b.tracker, "rest_s", b.profile.storage_after_s - 1), QUIET),
+    "three good": (lambda b: setattr(b.belief, "good", 3), QUIET),
+    "two good": (lambda b: setattr(b.belief, "good", 2), QUIET - {"ready"}),
+    "over": (lambda b: setattr(b.gate, "over", 29), QUIET | {"over"}),
+    "pulse due": (lambda b: setattr(b.gate, "due", 1), QUIET | {"pulse_due"}),
+    "rest due": (lambda b: setattr(b.gate, "due", 2), QUIET | {"rest_due"}),
+    "granted": (lambda b: setattr(b.gate, "granted", 1), QUIET | {"granted"}),
+}
+
+
+@pytest.mark.safety(1)
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_what_the_table_is_told(name):
+    world = World(share=0.5, policy="none").run(60)
+    change, expected = SITUATIONS[name]
+    change(world.bms)
+    assert told(world) == expected

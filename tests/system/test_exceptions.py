@@ -138,7 +138,10 @@ def test_the_watchdog_is_fed_after_a_whole_tick_and_only_then(monkeypatch, hangs
     board = SimpleNamespace(
         read=part("read", 1), apply=part("apply"), feed=part("feed"), safe=part("safe"), forever=forever
     )
-    bms = SimpleNamespace(readings=None, tick=part("tick", outputs), wishes=SimpleNamespace(restart=0))
+    bms = SimpleNamespace(
+        readings=None, tick=part("tick", outputs), wishes=SimpleNamespace(restart=0), news=False,
+        profile=SimpleNamespace(log_level=0),
+    )  # fmt: skip
     monkeypatch.setattr(relith, "running", None, raising=False)
     for name in ("board", "machine"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
