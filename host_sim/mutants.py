@@ -46,7 +46,7 @@ ROOMS = {
     "ledger": "test_ledger",
 }
 TESTS = (
-    "test_protection", "test_gate", "test_states", "test_journal", "test_ledger", "test_link", "test_conditions",
+    "test_protection", "test_gate", "test_states", "test_journal", "test_ledger", "test_link",
     "test_halfcycle", "test_safety_rules", "test_commands", "test_memory", "test_bms", "test_stateful",
 )  # fmt: skip
 FOLDER = "tests/firmware"
