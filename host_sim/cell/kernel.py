@@ -28,6 +28,7 @@ from host_sim.cell.lithium import idle, isolated_share, plate, strip
 from host_sim.cell.voltage import GAS, T_REF, conditions, open_circuit, relax, voltage_after
 
 LEAST_S = 1e-6  # a sub-step shorter than this is an event
+LEAST_HELD_S = 1e-3  # the same where voltage or power is held: the current falls with the store it empties, and would never end
 
 
 @njit(cache=True, forceinline=True)
@@ -203,7 +204,7 @@ def advance(s, p, ocv, control, duration, ambient_k, saved, result):
         if event != NONE or left <= 0.0:
             break
         h, end = longest_sub_step(s, p, j)
-        if h < LEAST_S and end != NONE:
+        if end != NONE and h < (LEAST_S if constant else LEAST_HELD_S):
             event = end
             break
         h = min(h, left)

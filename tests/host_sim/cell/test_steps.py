@@ -135,6 +135,17 @@ def test_power_that_the_cell_cannot_give_ends_at_the_voltage_limit():
     assert (outcome.elapsed_s, outcome.event) == (0.0, "v_min")
 
 
+@pytest.mark.parametrize("hold", (Control.voltage(2.8, i_max_a=5e-3), Control.power(-12.5e-3)))
+def test_a_hold_that_empties_the_anode_ends_as_depleted(hold):
+    """The current falls with the lithium it takes, so that shorter and shorter steps would go on for ever."""
+    cell = Cell(load_parameters("anode-free"))
+    cell.advance(Control.current(4e-3), 3600.0)
+    outcome = cell.advance(hold, 400_000.0)
+    assert outcome.event == "depleted"
+    assert 1800.0 < outcome.elapsed_s < 4500.0
+    assert cell.active_mah_cm2 < 0.02
+
+
 def test_discharging_an_empty_anode_ends_as_depleted_where_no_voltage_limit_does():
     cell = Cell(anode_free(load_parameters().replace(first_cycle_loss=0.0)))
     cell.advance(Control.current(1e-3), HOUR)
