@@ -28,7 +28,7 @@ from host_sim.cell.lithium import idle, isolated_share, plate, strip
 from host_sim.cell.voltage import GAS, T_REF, conditions, open_circuit, relax, voltage_after
 
 LEAST_S = 1e-6  # a sub-step shorter than this is an event
-LEAST_HELD_S = 1e-3  # the same where voltage or power is held: the current falls with the store it empties, and would never end
+LEAST_HELD_S = 1e-3  # the same where voltage or power is held: the current falls with what it empties, without end
 
 
 @njit(cache=True, forceinline=True)
