@@ -194,7 +194,7 @@ def same_bits(ticks: int) -> dict[str, float]:
             board_s = time.perf_counter() - began
         brief = record(profile, 2000)
         with Processor(flashed, capacity_bytes=1 << 30) as mp:
-            steady = {tick for some in trace.steady(brief).values() for tick in some}
+            steady = trace.quiet(brief)
             allocated = trace.allocations(brief, mp, steady)
         return {
             "outputs": _different(host.outputs, board.outputs),

@@ -103,3 +103,9 @@ def steady(trace: Trace, each: int = 3) -> dict[str, list[int]]:
         longest = sorted(stays, key=lambda stay: stay[0] - stay[1])[:each]
         found[name] = sorted((a + b) // 2 + 1 for a, b in longest)
     return found
+
+
+def quiet(trace: Trace) -> set[int]:
+    """Steady ticks of every state (counted from 1) in which no journal record is written, for that may allocate."""
+    written = memoryview(on_host(trace).outputs).cast("i")[RESULTS.index("journal_due") :: len(RESULTS)]
+    return {tick for some in steady(trace).values() for tick in some if not written[tick - 1]}
