@@ -13,14 +13,17 @@ from tests.firmware.rigging import at_power_up
 
 
 class Store:
-    """Two slots; `cut` bytes into a write the power fails. `tail` as a file (nothing) or as flash (FF) has it after
-    the cut.
+    """Two slots; `cut` bytes into a write the power fails.
+
+    What is there then: torn: so many bytes. flash: a raw block, so many bytes and FF behind them. littlefs: written
+    beside and renamed, the old slot. fat: the same, but the last moment, between removing the old file and renaming the
+    new one, leaves none.
     """
 
-    def __init__(self, flash=False):
+    def __init__(self, kind="torn"):
         self.slots = [None, None]
         self.cut = None
-        self.flash = flash
+        self.kind = kind
 
     def read(self, slot):
         return self.slots[slot]
@@ -30,7 +33,12 @@ class Store:
             self.slots[slot] = data
             return
         if self.cut < len(data):
-            self.slots[slot] = data[: self.cut] + (b"\xff" * (len(data) - self.cut) if self.flash else b"")
+            if self.kind in ("torn", "flash"):
+                self.slots[slot] = data[: self.cut] + (
+                    b"\xff" * (len(data) - self.cut) if self.kind == "flash" else b""
+                )
+            elif self.kind == "fat" and self.cut == len(data) - 1:
+                self.slots[slot] = None
             self.cut = None
             raise PowerCutError
         self.cut -= len(data)
@@ -39,6 +47,9 @@ class Store:
 
 class PowerCutError(Exception):
     pass
+
+
+KINDS = ("torn", "flash", "littlefs", "fat")
 
 
 def after_reboot(store):
@@ -55,13 +66,13 @@ def test_new_board_is_empty_and_what_is_saved_comes_back():
 
 
 @pytest.mark.safety(11)
-@pytest.mark.parametrize("flash", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("saves_before", [0, 1, 2, 3])
-def test_cut_at_every_byte_leaves_old_or_new(flash, saves_before):
+def test_cut_at_every_byte_leaves_old_or_new(kind, saves_before):
     old = b"state %d" % saves_before if saves_before else None
     new = bytes(range(40))
     for cut in range(2 * len(encode(1, new)) + 1):
-        store = Store(flash)
+        store = Store(kind)
         journal = Journal(store)
         journal.load()
         for k in range(saves_before):
@@ -79,7 +90,7 @@ def test_cut_at_every_byte_leaves_old_or_new(flash, saves_before):
 def test_ten_thousand_histories_with_one_cut_each():
     rng = random.Random(6)
     for _ in range(10_000):
-        store, last = Store(rng.random() < 0.5), None
+        store, last = Store(rng.choice(KINDS)), None
         journal = Journal(store)
         journal.load()
         for k in range(rng.randrange(1, 6)):
