@@ -8,6 +8,7 @@ import machine
 import relith
 from relith.bms import Bms
 from relith.profile import load
+from relith.udfilter import Filter
 
 
 class Trial:
@@ -51,6 +52,7 @@ def run():
     if absent:
         print(absent, "does not answer")
     relith.running = bms
+    Filter.tidy = gc.collect
     profile = bms.profile
     gc.collect()
 

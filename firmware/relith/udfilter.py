@@ -33,6 +33,8 @@ def root(value):
 
 
 class Filter:
+    tidy = None  # a board's gc.collect: an update leaves tens of kB behind, and begins where garbage may be collected
+
     def __init__(self, n):
         self.n = n
         self.x = array("q", [0] * n)
@@ -118,6 +120,8 @@ class Filter:
 
     def update(self, h, z, r):
         """Measured h·x = z with variance r. Returns the residual before the update (Bierman, table V.3)."""
+        if Filter.tidy:
+            Filter.tidy()
         residual = z - self.mean(h)
         u, d = self.u, self.d
         f = self._weights(h)

@@ -245,7 +245,9 @@ def test_the_firmware_runs_on_it_and_tells(tmp_path, bench):
             board.advance(100)
             board.step()
         told = board.exec("relith.status()")
+        tidies = board.exec(image.at_prompt("from relith.udfilter import Filter\nprint(Filter.tidy)"))
     assert "CHARGE" in told.splitlines()[0] and "switches: charge on, discharge on, pulse off" in told
+    assert tidies == "<function>\n"  # gc.collect
     assert "current 500" in told and "lithium unknown: active" in told
 
 
