@@ -13,8 +13,8 @@ from host_sim.formats.recording import Recording, growing
 MOVED_SHARE = 0.02  # a record that moves less than this share of nominal capacity tells nothing, or is in another unit
 SAME_CURRENT = 0.05  # a stretch of constant current: changes below this share
 STRETCH_SHARE = 0.03  # stretches that move this share of nominal are asked whether voltage and current agree
-WRONG_WAY_V = 0.2  # voltage that runs against the current by so much, over such a stretch
-FLIP_V = 0.05  # a current turned round must move the voltage; looked at where the profile expects so much
+WRONG_WAY_V = 0.3  # voltage that runs against the current by so much, over such a stretch
+FLIP_V = 0.02  # a current turned round must move the voltage; looked at where the profile expects so much
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
 MAH, S_PER_H = 1000.0, 3600.0
 AROUND, FARTHER = 5, 5.0  # a gap is this many times what is usual among so many intervals on either side

@@ -30,6 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "advice": ("", "one full charge", "one full discharge"),
 }
 ENDS = {END_LOW: "cut-off", END_HIGH: "full"}
+NO_CHARGE = {"charge_mah": 0.0, "charge_rate_c": 0.0, "charge_end": "", "gap_ppm": 0}  # before a discharge
 # alarms that say something of the board or of this replay, not of the cell
 NOT_THE_CELLS = {"switch_stuck", "accumulator", "deadline", "calibration", "clock_still", "sensor_stale", "sensor_lost"}
 
@@ -208,24 +209,25 @@ class Player:
                 "charge_end": ENDS.get(h.end, "stopped"), "gap_ppm": h.gap_ppm,
             }  # fmt: skip
             return
-        k, history = self._low_row, self.history
-        number = len(self.rows) // len(bms.estimates) + 1
-        row = {
-            "cycle": int(history.cycle[k]) if history.cycle is not None else number,
-            "end_h": float(history.time_s[k]) / 3600.0,
-        }
-        charge = self._charge or {"charge_mah": 0.0, "charge_rate_c": 0.0, "charge_end": "", "gap_ppm": 0}
+        charge = self._charge or NO_CHARGE
         self._charge = None
-        self.curves[number] = dict(self._parts)
+        self.curves[len(self.rows) // len(bms.estimates) + 1] = dict(self._parts)
         self._parts = {}
         for cell, e in enumerate(bms.estimates):
             bms.tracker.record(h, cell, 1)
-            self.rows.append(row | self._row(cell, e, h, charge) | self._true(k))
+            self.rows.append(self._row(cell, e, h, charge))
+
+    def names(self) -> list[str]:
+        """Names of the columns of a row."""
+        return list(self._row(0, self.bms.estimates[0], HalfCycle(), NO_CHARGE))
 
     def _row(self, cell: int, e, h: HalfCycle, charge: dict) -> dict:
-        mah = self.nominal_mah * 1e-6
+        mah, k, history = self.nominal_mah * 1e-6, self._low_row, self.history
         known = e.known != UNKNOWN
+        number = len(self.rows) // len(self.bms.estimates) + 1
         row = {
+            "cycle": int(history.cycle[k]) if history.cycle is not None else number,
+            "end_h": float(history.time_s[k]) / 3600.0,
             "cell": cell + 1,
             "charge_mah": charge["charge_mah"],
             "discharge_mah": h.charge_ppm * mah,
@@ -244,25 +246,29 @@ class Player:
             for part in ("", "_sigma"):
                 value = getattr(e, f"{store}{part}_ppm") * mah
                 row[f"{store}{part}_mah"] = value if known else None
-        return row | {
-            "ce_cell": e.ce_cell_ppm * 1e-6 if e.ce_cell_ppm else None,
-            "ce_li": e.ce_li_ppm * 1e-6 if e.ce_li_ppm else None,
-            "capacity_mah": e.capacity_ppm * mah if known else None,
-            "capacity_sigma_mah": e.capacity_sigma_ppm * mah if known else None,
-            "soc": e.soc_ppm * 1e-6 if known else None,
-            "soc_sigma": e.soc_sigma_ppm * 1e-6 if known else None,
-            "soh": e.soh_ppm * 1e-6 if known else None,
-            "resistance_ohm": e.resistance_uohm * 1e-6 or None,
-            "stage": e.stage if known else None,
-            "limited_by": NAMES["limited_by"][e.limited_by],
-            "cycles_left": e.cycles_left if known else None,
-            "cycles_left_sigma": e.cycles_left_sigma if known else None,
-            "cycles_to_80": e.cycles_to_end if known else None,
-            "end_foreseen": NAMES["end_foreseen"][e.end_foreseen],
-            "advice": NAMES["advice"][e.advice],
-            "short_suspected": e.short_suspected,
-            "swapped": e.resets,
-        }
+        return (
+            row
+            | {
+                "ce_cell": e.ce_cell_ppm * 1e-6 if e.ce_cell_ppm else None,
+                "ce_li": e.ce_li_ppm * 1e-6 if e.ce_li_ppm else None,
+                "capacity_mah": e.capacity_ppm * mah if known else None,
+                "capacity_sigma_mah": e.capacity_sigma_ppm * mah if known else None,
+                "soc": e.soc_ppm * 1e-6 if known else None,
+                "soc_sigma": e.soc_sigma_ppm * 1e-6 if known else None,
+                "soh": e.soh_ppm * 1e-6 if known else None,
+                "resistance_ohm": e.resistance_uohm * 1e-6 or None,
+                "stage": e.stage if known else None,
+                "limited_by": NAMES["limited_by"][e.limited_by],
+                "cycles_left": e.cycles_left if known else None,
+                "cycles_left_sigma": e.cycles_left_sigma if known else None,
+                "cycles_to_80": e.cycles_to_end if known else None,
+                "end_foreseen": NAMES["end_foreseen"][e.end_foreseen],
+                "advice": NAMES["advice"][e.advice],
+                "short_suspected": e.short_suspected,
+                "swapped": e.resets,
+            }
+            | self._true(k)
+        )
 
     def _true(self, k: int) -> dict:
         """The simulated cell's own stores at that moment, where the file has them."""

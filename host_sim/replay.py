@@ -200,18 +200,17 @@ def write(out: Path, player: Player, notes: list[str], about: dict) -> None:
     from host_sim.report import replay_page  # matplotlib takes a second: not for `--help` or a refusal
 
     with folder.whole(out) as beside:
-        write_rows(beside / "inventory.csv", player.rows)
+        write_rows(beside / "inventory.csv", player.names(), player.rows)
         replay_page.write(beside, player, notes, about)
         text = json.dumps(about | {"notes": notes}, indent=1, sort_keys=True, ensure_ascii=False)
         (beside / MARK).write_text(text + "\n", encoding="utf-8")
 
 
-def write_rows(path: Path, rows: list[dict]) -> None:
-    """Rows of one set of names as CSV with seven significant digits; nothing stands for what is not known."""
+def write_rows(path: Path, names: list[str], rows: list[dict]) -> None:
+    """Rows of these names as CSV with seven significant digits; nothing stands for what is not known."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        if rows:
-            writer.writerow(rows[0])
+        writer.writerow(names)
         for row in rows:
             writer.writerow(["" if v is None else f"{v:.7g}" if isinstance(v, float) else v for v in row.values()])
 

@@ -82,7 +82,7 @@ def voltage(curves: dict[int, dict[str, list[tuple[float, float]]]]) -> Figure:
     right.set_xlabel("terminal voltage (V)")
     right.set_ylabel("dQ/dV (mAh/V); discharge below")
     if keep:
-        left.legend(frameon=False, fontsize=8)
+        left.legend(frameon=False, fontsize=8, loc="lower center")
     for axes in (left, right):
         axes.grid(color=GRID)
     return figure
