@@ -13,7 +13,7 @@ from struct import calcsize, pack, unpack
 from relith import const
 from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW
 from relith.inventory import LIMIT_ANODE, LIMIT_CATHODE, UNKNOWN
-from relith.lossmodel import one_minus_exp, pulse_way_s, rest_share_ppm, seconds, table
+from relith.lossmodel import corrosion_ppb, one_minus_exp, pulse_way_s, rest_share_ppm, seconds, table
 
 DECISIONS = ("none", "pulse", "rest")
 NONE, PULSE, REST = 0, 1, 2
@@ -44,7 +44,7 @@ _WHY_FAST_START = const(51)
 _WHY_STORE = const(52)
 
 _PERIODS = (1, 2, 4, 8)
-_WEAR_DOUBT = const(2)  # corrosion of what a pulse moves is not seen as such: taken so many times what is expected
+_WEAR_DOUBT = const(3)  # corrosion of what a pulse moves is not seen as such: taken so many times what is expected
 _MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
 _SPARE_PPM = const(50000)  # a reservoir below covers no loss
 _TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
@@ -70,6 +70,7 @@ class Scheduler:
         self._depth_ppm = 1000000
         self._empty = 500  # per mille of the discharges that end at the cut-off
         self._own_way_s = self._own_worn = 0  # how far discharges move isolated lithium, and that times their rate
+        self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
         self._own_rest_s = 0  # how long the cell waits empty
         self._free_s = 0  # how long the last rest could have been
 
@@ -113,7 +114,7 @@ class Scheduler:
                 self._own_rest_s += (min(h.rest_before_s, 1000000) - self._own_rest_s) // 4
         else:
             rate = h.rate_permille
-            self._depth_ppm += (min(h.charge_ppm, 4000000) - self._depth_ppm) // 4
+            self._depth_ppm += (min(max(h.charge_ppm, 10000), 4000000) - self._depth_ppm) // 4
             self._empty += ((1000 if h.end == END_LOW else 0) - self._empty) // 8
             way = pulse_way_s(p, rate, h.duration_s, h.temp_cdegc)
             if not h.pulse_s and h.early_rate_permille > rate:
@@ -121,6 +122,8 @@ class Scheduler:
                 fast = pulse_way_s(p, early, seconds(p, EARLY_PPM, early), h.temp_cdegc)
                 if fast > way:
                     way, rate = fast, early
+            rots = corrosion_ppb(p, h.charge_ppm * 1000, 0, 1000, 0, h.duration_s, h.temp_cdegc) // 1000
+            self._rots_ppm += (min(rots, 1000000) - self._rots_ppm) // (4 if self._rots_ppm else 1)
             self._own_way_s += (way - self._own_way_s) // 4
             self._own_worn += (way * rate // 1000 - self._own_worn) // 4
 
@@ -157,7 +160,7 @@ class Scheduler:
         why = self._refused(estimates, 1)
         if why:
             return why
-        _, _, rest = self._plan_rest(estimates, (0, 0, 0))
+        _, _, rest = self._plan_rest(estimates, (0, 0, 0, 0))
         permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets if can else p, h.temp_cdegc)
         if not period:
             return _WHY_NO_GAIN
@@ -204,7 +207,7 @@ class Scheduler:
             return _WHY_USER_DOES
         if self._waits(REST):
             return _WHY_REFUSED
-        pulse = 0, 0, 0
+        pulse = 0, 0, 0, 0
         if budgets.pulse_allowed and not self._given_up & 1:
             _, _, rest = self._plan_rest(estimates, pulse)
             pulse = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)[3]
@@ -217,7 +220,7 @@ class Scheduler:
         self.rest_s = length_s
         return _WHY_GAIN_REST
 
-    # -- plans: a pulse is (way in s, way times rate, cost), a rest (share freed, cost), each per cycle, in ppm --------
+    # -- plans: a pulse is (way in s, way times rate, cost, corrosion spared), a rest (share freed, cost) in a cycle
 
     def _longer_s(self):
         """A rest must be so long to add to what the user leaves the cell anyway."""
@@ -245,16 +248,18 @@ class Scheduler:
     def _plan_pulse(self, estimates, rest, budgets, temp_cdegc):
         """(per mille of 1C, seconds, every so many cycles, pulse) of the best pulse beside `rest`; 0 cycles: none."""
         p = self.profile
-        choice = 0, 0, 0, (0, 0, 0)
+        choice = 0, 0, 0, (0, 0, 0, 0)
         best = self._worth(estimates, choice[3], rest)
         for part in (2, 4, 6):
             permille = max(1, min(p.pulse_fixed_permille * part // 4, budgets.pulse_max_permille))
             longest_s = min(p.pulse_max_s, budgets.pulse_max_s * budgets.pulse_max_permille // permille)
             for length_s in (longest_s, longest_s // 2, longest_s // 4):
                 way = pulse_way_s(p, permille, length_s, temp_cdegc)
-                cost = (p.weight_hour_ppm + p.weight_charge_permille * permille) * length_s // 3600
+                charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
+                cost = p.weight_hour_ppm * length_s // 3600 + p.weight_charge_permille * charge // 1000
+                spared = self._rots_ppm * 2 * charge // self._depth_ppm
                 for every in _PERIODS:
-                    pulse = way // every, way * permille // 1000 // every, cost // every
+                    pulse = way // every, way * permille // 1000 // every, cost // every, spared // every
                     worth = self._worth(estimates, pulse, rest)
                     if worth > best:
                         best, choice = worth, (permille, length_s, every, pulse)
@@ -264,15 +269,16 @@ class Scheduler:
         """What is left of the string's life under a plan, in 1/1000 ppm of an EFC: that of its weakest cell."""
         cycles = 1 << 60
         for e in estimates:
-            cycles = min(cycles, self._cycles(e, pulse[0], pulse[1], rest[0]))
+            cycles = min(cycles, self._cycles(e, pulse[0], pulse[1], pulse[3], rest[0]))
         return cycles * (self._depth_ppm - pulse[2] - rest[1])
 
-    def _cycles(self, e, way_s, worn, freed):
+    def _cycles(self, e, way_s, worn, spared, freed):
         """Cycles left (per mille) of one cell under a plan, see above."""
         p = self.profile
         depth = self._depth_ppm // 1000
         lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) * depth // 1000
         sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
+        sei = max(sei // 2, sei - spared)
         room = max(20000, e.cathode_ppm + e.active_ppm - p.cathode_capacity_ppm * 8 // 10)
         pulse, rest = e.pulse_factor_permille, e.rest_factor_permille
         if e.isolated_ppm > _MUCH_PPM:  # knowing is worth most where most can be won
