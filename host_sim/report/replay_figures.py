@@ -37,7 +37,7 @@ def fade(rows: list[dict]) -> Figure:
     ratio = 100.0 * discharge / np.where(charge > 0.0, charge, math.nan)
     ce.plot(x, ratio, ".-", color=INK, lw=1, ms=3, label="this cycle")
     ce.plot(x, 100.0 * column(rows, "ce_li"), "-", color="#D55E00", lw=1.2, label="of the lithium, estimated")
-    shown = ratio[np.isfinite(ratio)]
+    shown = ratio[1:][np.isfinite(ratio[1:])]  # not the first cycle: its charge fills what formation takes
     if len(shown):
         low, high = np.percentile(shown, (2, 98))
         margin = max(0.3, 0.1 * (high - low))
@@ -52,11 +52,11 @@ def fade(rows: list[dict]) -> Figure:
     capacity.set_ylim(bottom=0)
     capacity.set_ylabel("capacity (mAh)")
     capacity.legend(frameon=False, fontsize=9, ncols=3)
-    for name, marker in (("pulse_mah", "|"), ("rest_before_h", "o")):
+    for name, marker in (("pulse_mah", "|"), ("rest_after_h", "o")):
         at = x[column(rows, name) > (0.0 if name == "pulse_mah" else 4.0)]
         marks.plot(at, np.zeros(len(at)), marker, color=INK, ms=9 if marker == "|" else 4)
     marks.set_yticks([])
-    marks.set_xlabel("cycle   (marks:  | pulse   ● rest of more than 4 h before the discharge)")
+    marks.set_xlabel("cycle   (marks:  | pulse   ● discharged rest of more than 4 h)")
     for axes in (ce, capacity):
         axes.grid(color=GRID)
     return figure
@@ -134,9 +134,9 @@ def outlook(rows: list[dict]) -> Figure:
     left.fill_between(x, low, cycles_left + sigma, color="#56B4E9", alpha=0.4, lw=0, label="± 1 σ")
     left.plot(x, cycles_left, ".-", color="#0072B2", lw=1.2, ms=3, label="until the reservoir is spent")
     left.plot(x, column(rows, "cycles_to_80"), "-", color=INK, lw=1.0, label="until 80 % of the profile's capacity")
-    finite = cycles_left[np.isfinite(cycles_left)]
-    if len(finite):
-        left.set_ylim(0, max(10.0, 2.0 * float(np.percentile(finite, 90))))
+    finite = np.concatenate((cycles_left, column(rows, "cycles_to_80")))
+    if np.isfinite(finite).any():
+        left.set_ylim(0, max(10.0, 1.3 * float(np.nanpercentile(finite, 90))))
     left.set_ylabel("cycles left")
     left.set_xlabel("cycle")
     left.legend(frameon=False, fontsize=9)

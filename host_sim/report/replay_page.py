@@ -41,7 +41,7 @@ def write(folder: Path, player: Player, notes: list[str], about: dict) -> None:
             replay_figures.fade(rows),
             "Above: discharged over charged per cycle, and what the firmware believes of the lithium itself, which a "
             "reservoir hides from the cell's own efficiency. Middle: charge delivered, and what a full discharge would "
-            "deliver. Below: pulses and long rests found in the recording.",
+            "deliver. Below: pulses and long rests in the discharged state, as the recording shows them.",
             "inventory.csv",
         )
         if cell == 0 and player.curves:
