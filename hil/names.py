@@ -9,6 +9,7 @@ and PUBLIC, which people and tools type. Strings are left alone but for the tabl
 import array
 import ast
 import builtins
+import functools
 import importlib
 import io
 import keyword
@@ -16,7 +17,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from string import ascii_letters, digits
 from typing import Any
@@ -85,7 +86,7 @@ def _foreign(trees, keywords):
         words = {value for _, value in ast.iter_fields(node) if isinstance(value, str)}
         names |= words & keywords if isinstance(node, ast.arg | ast.Name) else words
     for tree in trees.values():
-        nodes = list(ast.walk(tree))
+        nodes = _nodes(tree)
         theirs = {
             alias.name
             for node in nodes
@@ -95,6 +96,12 @@ def _foreign(trees, keywords):
         names |= theirs
         names |= {x.attr for x in nodes if isinstance(x, ast.Attribute) and getattr(x.value, "id", None) in theirs}
     return names
+
+
+@functools.lru_cache(4096)
+def _nodes(tree) -> list[Any]:
+    """A tree's nodes, walked once."""
+    return list(ast.walk(tree))
 
 
 def _value(node, known):
@@ -133,8 +140,8 @@ def _constants(trees):
             return
         known = found[module] = {}
         tree = trees[module]
-        stores = Counter(x.id for x in ast.walk(tree) if isinstance(x, ast.Name) and not isinstance(x.ctx, ast.Load))
-        for node in ast.walk(tree):
+        stores = Counter(x.id for x in _nodes(tree) if isinstance(x, ast.Name) and not isinstance(x.ctx, ast.Load))
+        for node in _nodes(tree):
             if isinstance(node, ast.ImportFrom):
                 visit(node.module)
         for node in tree.body:
@@ -153,7 +160,7 @@ def _constants(trees):
 
 
 def _functions(node):
-    return [x for x in ast.walk(node) if isinstance(x, ast.FunctionDef | ast.Lambda)]
+    return [x for x in _nodes(node) if isinstance(x, ast.FunctionDef | ast.Lambda)]
 
 
 def stored(node):
@@ -168,16 +175,16 @@ def groups_of(trees, keywords, fields):
     owns: dict[str, set[str]] = defaultdict(set)  # of each module with those inside it
     all_functions: dict[str, set[str]] = defaultdict(set)
     for module, tree in trees.items():
-        inside = {id(x) for f in _functions(tree) for x in ast.walk(f) if x is not f}
-        own = {name for x in ast.walk(tree) if isinstance(x, ast.Global) for name in x.names}
-        functions = {x.name for x in ast.walk(tree) if isinstance(x, ast.FunctionDef)}
-        for x in ast.walk(tree):
+        inside = {id(x) for f in _functions(tree) for x in _nodes(f) if x is not f}
+        own = {name for x in _nodes(tree) if isinstance(x, ast.Global) for name in x.names}
+        functions = {x.name for x in _nodes(tree) if isinstance(x, ast.FunctionDef)}
+        for x in _nodes(tree):
             if isinstance(x, ast.ImportFrom) and x.module in trees:
                 own |= {alias.name for alias in x.names}
             elif isinstance(x, ast.ClassDef):
                 members = classes.setdefault(x.name, set())
                 bases[x.name] = [getattr(base, "id", "") for base in x.bases]
-                for y in ast.walk(x):
+                for y in _nodes(x):
                     if isinstance(y, ast.FunctionDef):
                         members.add(y.name)
                     elif isinstance(y, ast.Attribute) and stored(y) and getattr(y.value, "id", "") == "self":
@@ -188,8 +195,8 @@ def groups_of(trees, keywords, fields):
             if isinstance(x, ast.FunctionDef | ast.ClassDef):
                 own.add(x.name)
             else:
-                own |= {y.id for y in ast.walk(x) if isinstance(y, ast.Name) and stored(y) and id(y) not in inside}
-        given = {x.arg for x in ast.walk(tree) if isinstance(x, ast.arg)} & keywords
+                own |= {y.id for y in _nodes(x) if isinstance(y, ast.Name) and stored(y) and id(y) not in inside}
+        given = {x.arg for x in _nodes(tree) if isinstance(x, ast.arg)} & keywords
         owns[HOMES.get(module, module)] |= own | given
         all_functions[HOMES.get(module, module)] |= functions
     for name, members in classes.items():
@@ -210,25 +217,25 @@ def _refuse_twins(trees, constants):
 
 
 def _imported(tree):
-    return {alias.name for x in ast.walk(tree) if isinstance(x, ast.Import | ast.ImportFrom) for alias in x.names}
+    return {alias.name for x in _nodes(tree) if isinstance(x, ast.Import | ast.ImportFrom) for alias in x.names}
 
 
 def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     """`sources`: {"relith/gate.py": text}, the whole firmware. `fields`: names of a profile's fields."""
     trees = {module_of(name): ast.parse(text) for name, text in sources.items()}
     constants = _constants(trees)
-    keywords = {x.arg for tree in trees.values() for x in ast.walk(tree) if isinstance(x, ast.keyword) and x.arg}
+    keywords = {x.arg for tree in trees.values() for x in _nodes(tree) if isinstance(x, ast.keyword) and x.arg}
     keep = _foreign(trees, keywords) | PUBLIC
     groups, _, classes = groups_of(trees, keywords, fields)
     _refuse_twins(trees, constants)
     uses: dict[str, set[str]] = defaultdict(set)  # name -> modules
     for module, tree in trees.items():
-        for x in ast.walk(tree):
+        for x in _nodes(tree):
             for _, value in ast.iter_fields(x):
                 if isinstance(value, str):
                     uses[value].add(module)
     bound = set().union(*groups) & uses.keys() | fields
-    kept_in = {x.attr for t in trees.values() for x in ast.walk(t) if isinstance(x, ast.Attribute) and stored(x)}
+    kept_in = {x.attr for t in trees.values() for x in _nodes(t) if isinstance(x, ast.Attribute) and stored(x)}
     homeless = kept_in - bound  # attributes that no class of its own binds
     words = {w for text in tables_of(trees.get(PROBED), PROBED) for w in re.findall(r"\w+", text.value)}
     groups.append(homeless | words)
@@ -242,7 +249,7 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     for name, members in classes.items():
         told[name + "."] = {names[m]: m for m in members if m in names}
     for module, tree in trees.items():
-        functions = [x.name for x in ast.walk(tree) if isinstance(x, ast.FunctionDef) and x.name in names]
+        functions = [x.name for x in _nodes(tree) if isinstance(x, ast.FunctionDef) and x.name in names]
         told.setdefault(source_name(module), {}).update((names[f], f) for f in functions)
     return Plan(names, constants, keywords, fields, told)
 
@@ -256,8 +263,9 @@ def _coloured(renamed, uses, apart, alone, taken) -> dict[str, str]:
     shared: dict[str, set[str]] = defaultdict(set)  # short -> names
     there: dict[str, set[str]] = defaultdict(set)  # short -> modules
     for name in sorted(renamed, key=lambda n: (n not in alone, -len(uses[n]), n)):
-        free = [short for short in letters if not shared[short] & apart[name] and not shared[short] & alone]
-        best = min(free[:200], key=lambda short: len(uses[name] - there[short]) * (len(short) + 2))
+        near = apart[name] | alone
+        free = islice((short for short in letters if shared[short].isdisjoint(near)), 100)
+        best = min(free, key=lambda short: len(uses[name] - there[short]) * (len(short) + 2))
         names[name] = best
         shared[best].add(name)
         there[best] |= uses[name]
@@ -268,4 +276,4 @@ def tables_of(tree, module) -> Iterator[Any]:
     """The strings of a module's tables of attribute names."""
     for node in tree.body if tree else ():
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in TABLES.get(module, ()):
-            yield from (x for x in ast.walk(node.value) if isinstance(x, ast.Constant) and isinstance(x.value, str))
+            yield from (x for x in _nodes(node.value) if isinstance(x, ast.Constant) and isinstance(x.value, str))
