@@ -20,6 +20,7 @@ from hil.tables import Table
 from hil.units import quantity
 from host_sim.cell import SETS, WORLDS
 from host_sim.errors import InputError
+from host_sim.profiles import checked
 from host_sim.uses import USES
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -147,8 +148,8 @@ def read_profile(name: str, changes: dict[str, Any], path: Path) -> tuple[Profil
     """
     file = path.parent / name if name.endswith(".json") else PROFILES / f"{name}.json"
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        data = checked(file.read_bytes(), f"{path.name}: profile {name}")
+    except OSError:
         known = ", ".join(sorted(one.stem for one in PROFILES.glob("*.json")))
         raise InputError(f"{path.name}: profile '{name}' is not a readable profile (there are {known})") from None
     try:

@@ -76,3 +76,11 @@ def test_a_key_that_json_escapes_is_still_found_twice():
     with pytest.raises(InputError, match="stands there twice"):
         checked(b'{"a": {"b": 1, "b": 2}}', "x.json")
     assert checked(json.dumps({"a": [1]}).encode(), "x.json") == {"a": [1]}
+
+
+def test_a_scenario_says_where_its_profile_is_no_json(tmp_path):
+    from hil.scenario import read_profile
+
+    (tmp_path / "bad.json").write_text('{\n "name": "x"\n "policy": "none"}')
+    with pytest.raises(InputError, match=r"^s\.toml: profile bad\.json: line 3, column 2: "):
+        read_profile("bad.json", {}, tmp_path / "s.toml")
