@@ -72,8 +72,9 @@ class Kind:
         return spread_cells(mean_cell(Life(self.world, self.ratio), self.world), self.cells, self.seed)
 
     def hopeless(self):
-        """Which of them (n, bool) never get lithium back."""
-        return np.arange(self.cells) % HOPELESS == HOPELESS - 1
+        """Which of them (n, bool) never get lithium back: one in HOPELESS, at least the last of several."""
+        share = min(HOPELESS, max(2, self.cells))
+        return np.arange(self.cells) % share == share - 1
 
 
 def profile(ratio: float, weighting: str):

@@ -150,6 +150,30 @@ def test_what_the_user_does_anyway_is_not_added():
     assert scheduler.decision == NONE and "already" in REASONS[scheduler.reason]
 
 
+def test_a_fast_start_alone_moves_as_much_as_a_fast_drive():
+    slow, fast = (Scheduler(profile(weight_hour_ppm=1_000_000)) for _ in range(2))
+    for scheduler, early in ((slow, 200), (fast, 1500)):
+        cell = ToyCell(scheduler.profile, 0)
+        for _ in range(8):
+            for h in (cell.charge(), cell.discharge()):
+                h.early_rate_permille = max(h.rate_permille, early)
+                scheduler.after_half_cycle(h, [estimate()], user(), gate(pulse_max_permille=1000))
+    assert fast._own_way_s > slow._own_way_s and fast._own_worn > slow._own_worn
+
+
+@pytest.mark.parametrize("policy", ["zhang24", "adaptive"])
+def test_a_rest_that_was_refused_is_not_asked_for_again_at_once(policy):
+    scheduler = Scheduler(profile(policy=POLICIES.index(policy)))
+    cell = ToyCell(scheduler.profile, 0)
+    asked = []
+    for _ in range(12):
+        for h in (cell.charge(), cell.discharge()):  # it never comes to a rest
+            scheduler.after_half_cycle(h, [estimate()], user(), gate())
+        asked.append(scheduler.decision)
+    assert asked[:3] == [REST, NONE, REST] and asked.count(REST) <= 4
+    assert "refused it" in REASONS[scheduler.reason]
+
+
 def test_where_no_pulse_can_be_drawn_a_fast_start_is_asked_of_the_user():
     scheduler = Scheduler(profile())
     cell = ToyCell(scheduler.profile, 0)
