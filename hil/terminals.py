@@ -66,7 +66,9 @@ class TerminalBoard(Board):
                 now_s = time.monotonic()
                 voltage_v, pack_a = self.node.settle()
                 current_a = pack_a - self.pulse_a
-                self.sensors.sample(now_s - last_s, current_a * (now_s - last_s), current_a, [voltage_v], [self.node.temperature_degc])
+                self.sensors.sample(
+                    now_s - last_s, current_a * (now_s - last_s), current_a, [voltage_v], [self.node.temperature_degc]
+                )
                 last_s = now_s
                 self.sensors.fill(readings)
                 readings.charge_switch, readings.discharge_switch = self.charge_on, self.discharge_on
