@@ -232,3 +232,19 @@ def test_a_board_gives_the_memory_of_the_check_back(monkeypatch):
     ))  # fmt: skip
     Profile(json.dumps(data()), "x.json")
     assert "relith.schema" not in sys.modules and not hasattr(relith, "schema")
+
+
+def test_in_an_image_a_field_may_have_a_short_name_and_is_told_by_its_own(monkeypatch):
+    """As hil/image.py writes schema.txt: NAME=SHORT."""
+    short = {"log_level": "L", "loss_temp_factor_permille": "F"}
+    rows = [
+        [f"{word}={short[word]}" if row[0] != "order" and word in short else word for word in row]
+        for row in schema.rows()
+    ]
+    wanted = data()
+    monkeypatch.setattr(schema, "rows", lambda: [list(row) for row in rows])
+    profile = Profile(json.dumps(wanted), "x.json")
+    for name, other in short.items():
+        assert getattr(profile, other) == wanted[name] and not hasattr(profile, name)
+    with pytest.raises(ProfileError, match="log_level is missing"):
+        Profile(json.dumps({name: value for name, value in wanted.items() if name != "log_level"}), "x.json")
