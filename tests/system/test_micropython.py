@@ -125,6 +125,27 @@ def test_every_board_compiles(name, profile):
     assert not any(data[:2] != b"M\x06" for file, data in built.items() if file.endswith(".mpy"))
 
 
+PYB = """
+import sys
+class pyb:
+    class DAC:
+        def __init__(self, number): pass
+        def write(self, value): pass
+sys.modules["pyb"] = pyb
+"""
+
+
+@pytest.mark.parametrize("name", sorted(set(image.boards()) - {"virtual", "rig_virtual", "rig_pico"}))
+def test_the_image_of_every_board_passes_its_self_test(name, profile, tmp_path):
+    """What `make flash` runs before it trusts an image; the pins are those of the board, the chips are simulated."""
+    image.write(image.build(name, profile), tmp_path)
+    with VirtualBoard(tmp_path, Bench().hardware, stepped=True) as board:
+        board.exec(PYB + "sys.path.insert(0, '/')\nimport board, main")
+        assert board.exec("print(repr(main.self_test()))") == "''\n"
+        board.hardware.bus.unpowered = {0x48}
+        assert board.exec("print(main.self_test())") == "ADS1115 at 0x48 does not answer\n"
+
+
 @pytest.mark.parametrize("cells", [1, 4])
 def test_drivers_allocate_nothing_when_they_sample(cells, tmp_path):
     """On a bus that answers without allocating, as a board's does; both drivers of strings and single cells."""
