@@ -11,6 +11,7 @@ from host_sim.errors import InputError
 from host_sim.formats.recording import Recording, growing
 
 MOVED_SHARE = 0.02  # a record that moves less than this share of nominal capacity tells nothing, or is in another unit
+JUMP_SHARE = 0.01  # a charge counter that jumps by more, of nominal, beyond what current can have passed, is none
 SAME_CURRENT = 0.05  # a stretch of constant current: changes below this share
 STRETCH_SHARE = 0.03  # stretches that move this share of nominal are asked whether voltage and current agree
 WRONG_WAY_V = 0.3  # voltage that runs against the current by so much, over such a stretch
@@ -178,6 +179,17 @@ def check(history: History, profile) -> None:
             f"{h.place(len(size) - 1)}: {moved_ah * MAH:.4g} mAh have moved in all until here; {fits}: another unit "
             "(--columns), another cell (--capacity MAH, --profile), or no cycling?"
         )
+    if h.net_ah is not None:
+        jump_ah = np.abs(np.diff(h.net_ah, prepend=h.net_ah[:1]))
+        most_ah = 1.5 * size.max() * np.diff(h.time_s, prepend=h.time_s[:1]) / S_PER_H + JUMP_SHARE * nominal_ah
+        jumps = np.flatnonzero(jump_ah > most_ah)
+        if jumps.size:
+            k = int(jumps[0])
+            raise InputError(
+                f"{h.place(k)}: the charge columns jump by {jump_ah[k] * MAH:.4g} mAh within "
+                f"{h.time_s[k] - h.time_s[k - 1]:g} s, but no current is above {size.max():.4g} A: damaged, or no "
+                "counters"
+            )
     check_signs(h, profile)
 
 

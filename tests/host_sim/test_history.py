@@ -160,3 +160,10 @@ def test_rests_are_written_seldom():
     assert marked(np.cumsum(wait), np.zeros(42)) == [21]
     assert marked(np.cumsum(wait), np.zeros(42), gap_s=30_000.0) == []
     assert marked([0.0, 10.0, 20.0], gap_s=9.0) == [1, 2]
+
+
+def test_a_counter_that_jumps():
+    charge = np.linspace(0.0, 0.1067, 41)
+    charge[20] += 0.05
+    jumped = joined([file(counters=(charge, np.zeros(41)))], None)
+    refused(jumped, "a.csv: line 22: the charge columns jump by 52.67 mAh within 120 s, but no current is above 0.08 A")
