@@ -36,7 +36,7 @@ PROFILE = image.PROFILES / "liu21_nmc532.json"
 CHUNK = 100_000  # bytes between two savings
 PARTS = {"random": 2_000_000, "damaged": 6_000_000, "guided": 2_000_000}
 HEAP_NOISE = 100_000  # bytes that the MicroPython run is given ten times
-MODULES = ("link", "frames", "catalogue", "commands", "log")
+MODULES = ("link", "commands", "log")  # frames and catalogue are inside link (hil/names.py)
 ASK = {"command": COMMANDS["stop"].code, "a": 0, "b": 0}
 
 
