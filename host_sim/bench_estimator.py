@@ -25,8 +25,9 @@ CELLS = 64
 RATIOS = (0.0, 0.5, 1.0, 2.0)
 FIRST = 5  # cycles until a forecast is asked for
 GROWTH = Life(mild=0.12)  # all 300 cycles end at the anode
-RECOVERABLE = (Life(pulse_every=4), Life(rest_every=4))
-HELPLESS = Life("static", pulse_every=4)  # what a pulse can bring back here has come back after the first few
+SLOW = 0.1  # at this rate isolated lithium stays where it is until a pulse or a rest brings it back
+RECOVERABLE = (Life(strip=SLOW, pulse_every=10), Life(strip=SLOW, rest_every=10))
+HELPLESS = Life("other", strip=SLOW, pulse_every=10)  # little comes back
 PHASES = ("anode", "hidden")
 
 
@@ -100,8 +101,8 @@ def reservoir(life, halves, sensors, profile, seen, true, masks):
     batch, batch_left = line.batch(life.seed)
     cycle = np.arange(len(batch))[:, None]
     spent = np.where(true["anode_limited"].any(axis=0), np.argmax(true["anode_limited"], axis=0), -1)
-    left = spent - cycle
-    foreseeable = masks["hidden"] & (left > 0) & (cycle >= FIRST)
+    left = np.take_along_axis(line.moved, spent[None, :], axis=0) - line.moved
+    foreseeable = masks["hidden"] & (cycle < spent) & (cycle >= FIRST)
     result = {}
     for who, active, cycles_left in (
         ("firmware", seen["active_ppm"], seen["cycles_left"]),
@@ -177,7 +178,7 @@ def reservoir_rows(results):
     out = []
     for key, what, unit in (
         ("active", "active lithium while the reservoir hides the loss", "nominal"),
-        ("spent", "cycle of exhaustion foreseen", "cycles"),
+        ("spent", "cycle of exhaustion foreseen", "full cycles"),
     ):
         firmware = pooled(some, (key, "firmware"))
         for peer, target in (("batch", "<= 1.3"), ("open", "<= 1.05")):

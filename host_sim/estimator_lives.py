@@ -46,7 +46,8 @@ LOSSES = ("isolation_base", "isolation_slow", "isolation_fast", "sei_share", "co
 @dataclass(frozen=True)
 class Life:
     """One class of lives. `np_ratio`: lithium on the anode as built over cathode capacity, 0 = anode-free.
-    `pulse_every`, `rest_every`: cycles from one intervention to the next, 0 = none. `mild`: factor on every loss."""
+    `pulse_every`, `rest_every`: cycles from one intervention to the next, 0 = none. `strip`: rate of discharge. `mild`:
+    factor on every loss."""
 
     world: str = "redealt"
     np_ratio: float = 0.0
@@ -54,6 +55,7 @@ class Life:
     cathode: str = "NMC811"
     pulse_every: int = 0
     rest_every: int = 0
+    strip: float = RATE
     mild: float = 1.0
     cells: int = 8
     cycles: int = 300
@@ -88,7 +90,7 @@ def lives_of(life: Life, cells):
 def profile_of(life: Life, sensors: SensorClass):
     """What the maker knows: the mean cell of `redealt`, spreads, and the sensor's class."""
     mean = mean_cell(life, "redealt")
-    sigma = 1e6 * np.hypot(life.np_ratio * SPREAD["reservoir_mah_cm2"], 0.006)
+    sigma = 1e6 * np.hypot(life.np_ratio * SPREAD["reservoir_mah_cm2"], 0.002)
     return build(mean, lives_of(life, [mean]), sensors, PRIOR_SPREADS | {"reservoir_sigma_ppm": round(sigma)})
 
 
@@ -112,7 +114,7 @@ def play(life: Life):
             discharge = lives.discharge([(rate, 0.1) for rate in rng.uniform(0.1, 1.2, 20)], rng.uniform(0.5, 1.3))
         else:
             pulse_s = 120.0 if life.pulse_every and k % life.pulse_every == 0 else 0.0
-            discharge = lives.discharge([(RATE, 99.0)], 9.0, np.full(lives.n, 1.5), np.full(lives.n, pulse_s))
+            discharge = lives.discharge([(life.strip, 99.0)], 9.0, np.full(lives.n, 1.5), np.full(lives.n, pulse_s))
         out.append((discharge, lives.truth()))
         if life.use == "drive" or (life.rest_every and k % life.rest_every == 0):
             lives.rest(8 * 3600.0, True)

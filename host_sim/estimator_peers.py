@@ -26,6 +26,9 @@ class OpenLoop(Inventory):
     def _limit(self, h):
         return 0
 
+    def _dead_layer(self, h):
+        """Nor what the resistance says of it."""
+
 
 def follow(halves, profile, sensors: SensorClass, seed=0, estimator=Inventory):
     """The estimate after every discharge: dict of arrays (cycles, n), ppm made nominal capacities; `booked`: (cycles,
@@ -64,13 +67,14 @@ def product_of_ce(halves, sensors: SensorClass, seed=0):
 class LossLine:
     """Active lithium is linear in what a maker does not know of a cell: its reservoir r and its factors on the two
     losses, A(k) = spare(k) + r - isolated(k)*i - bound(k)*s. What is left when the cathode is full is `room` instead of
-    `spare`. All arrays (cycles, n), from what the open loop booked."""
+    `spare`. All arrays (cycles, n), from what the open loop booked; `moved`: charge delivered so far."""
 
-    def __init__(self, profile, open_loop, ends_low, anode_limited):
+    def __init__(self, profile, open_loop, moved, ends_low, anode_limited):
         cathode, self.bound, self.isolated, lithium, swing = np.moveaxis(open_loop["booked"], 2, 0)
         hidden = profile.cathode_hidden_permille / 1e3
         self.spare = lithium - profile.reservoir_ppm / 1e6 - hidden * swing - cathode
         self.room = self.spare + cathode - swing
+        self.moved = moved
         self.bare = ends_low & anode_limited
         self.full = ends_low & ~anode_limited
         self.mean = np.array([profile.reservoir_ppm / 1e6, 1.0, 1.0])
@@ -82,19 +86,20 @@ class LossLine:
     def of(halves, profile, open_loop):
         """Which electrode ended a discharge is told by the truth; the firmware has to find out."""
         low = [(np.asarray(t["end"]) == END_LOW) & np.ones(x["cathode"].size, bool) for t, x in halves if t["kind"] < 0]
+        moved = np.cumsum([t["charge"] for t, _ in halves if t["kind"] < 0], axis=0)
         limited = [truth["anode_limited"] for totals, truth in halves if totals["kind"] < 0]
-        return LossLine(profile, open_loop, np.array(low), np.array(limited))
+        return LossLine(profile, open_loop, moved, np.array(low), np.array(limited))
 
     def rates(self):
-        """What a cycle isolated and bound of late, (cycles, n) each."""
+        """What an equivalent full cycle isolated and bound of late, (cycles, n) each."""
         early = np.maximum(np.arange(len(self.bound)) - RECENT, 0)
-        cycles = np.maximum(np.arange(len(self.bound)) - early, 1)[:, None]
-        return (self.isolated - self.isolated[early]) / cycles, (self.bound - self.bound[early]) / cycles
+        moved = np.maximum(self.moved - self.moved[early], 1e-6)
+        return (self.isolated - self.isolated[early]) / moved, (self.bound - self.bound[early]) / moved
 
     def batch(self, seed=0, samples=1500):
-        """Causal batch: active lithium and cycles until the reservoir is spent, (cycles, n) each, while it hides the
-        loss. Every sample of the unknown figures is carried through the whole life so far; one whose anode would have
-        run out although the cathode ended the discharge is dropped. The mean of those left is the answer."""
+        """Causal batch: active lithium and equivalent full cycles until the reservoir is spent, (cycles, n) each, while
+        it hides the loss. Every sample of the unknown figures is carried through the whole life so far; one whose anode
+        would have run out although the cathode ended the discharge is dropped. The mean of those left is the answer."""
         rng = np.random.default_rng((seed, 13))
         r, i, s = (m + sigma * rng.standard_normal(samples) for m, sigma in zip(self.mean, self.sigma, strict=True))
         rate_i, rate_s = self.rates()

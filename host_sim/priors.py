@@ -77,6 +77,7 @@ def measured_priors(lives, reference=0.3, cycles=12):
 
     base, sei, _ = cycle()
     resistance = int(lives.resistance_uohm[0])
+    lost = float((lives.cells.isolated_mah_cm2 + lives.cells.sei_mah_cm2)[0]) / lives.nominal
 
     def factors(name, points):
         return [round(1000 * cycle(**{name: point})[0] / base) for point in points]
@@ -99,6 +100,9 @@ def measured_priors(lives, reference=0.3, cycles=12):
         lives.charge(reference)
         lives.discharge([(reference, 99.0)])
     empty = lives.cells.state()
+    grown = float(lives.resistance_uohm[0]) - resistance
+    lost = float((lives.cells.isolated_mah_cm2 + lives.cells.sei_mah_cm2)[0]) / lives.nominal - lost
+    fields["dead_layer_uohm"] = round(max(0.0, grown / lost))
     slow = cycle(strip=0.05)[2]
     shares = [max(0.0, cycle(strip=0.05, pulse=(PULSE_REFERENCE, seconds))[2] - slow) for seconds in PULSE_S]
     lives.cells.restore(empty)
@@ -151,9 +155,11 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         float((built["cathode"] + built["active"])[0])
         + low * float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
     )
-    measured = measured_priors(lives)
+    lives.charge(0.3)  # the first charge forms the cathode
+    lives.discharge([(0.3, 99.0)])
     swing = float(lives.truth()["swing"][0])
     sites = float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
+    measured = measured_priors(lives)
     fields = {
         "nominal_capacity_uah": round(lives.nominal * AREA_CM2 * 1e3),
         "one_c_ua": round(lives.nominal * AREA_CM2 * 1e3),

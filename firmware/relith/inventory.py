@@ -20,10 +20,10 @@ from relith.lossmodel import content_ppm, corrosion_ppb, isolated_ppb, moved_ppm
 
 # isort: off
 from relith.outlook import (
-    BACK, BOUND, CE_CELL, CYCLES, DOUBTS, FRESH, FULL_S, GAIN, HIGH_CHARGE, INFERRED, ISO, ISOLATED, KEPT, KNOWN, LIMIT,
-    LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT, OCV_USED, OFFSET, OUT, PLATE,
-    PULSE, PULSE_TRIALS, REST, REST_TRIALS, RESTED, SEI, SHORT, SINCE, STATES, STAY, UNKNOWN, UNSEEN, VOLT,
-    C, D, N, Q, S,
+    ANCHORED, BACK, BOUND, CE_CELL, CYCLES, DOUBTS, FRESH, FULL_S, GAIN, HIGH_CHARGE, INFERRED, ISO, ISOLATED, KEPT,
+    KNOWN, LAYER, LIMIT, LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT,
+    OCV_USED, OFFSET, OUT, PLATE, PULSE, PULSE_TRIALS, RESISTANCE, RESISTANCE_SIGMA, REST, RESTED, REST_TRIALS,
+    RZERO, SEI, SHORT, SINCE, STATES, STAY, UNKNOWN, UNSEEN, VOLT, C, D, N, Q, S,
 )  # fmt: skip
 
 # isort: on
@@ -33,13 +33,17 @@ ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charg
 
 _PPB = const(1000)  # ppb per ppm
 _END_SIGMA = const(3000000)  # metal left in reach at an anode-limited end
-_FULL_SIGMA = const(3000000)  # repeatability of a full charge
+_FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(3000)  # an expected recovery smaller than this proves nothing when it fails to come
-_LOSS_NOISE_PERMILLE = const(150)  # what one half-cycle's loss scatters about its expectation
-_STAY_SIGMA = const(250000000)  # 1 sigma of the share that stays isolated although it should have come back
+_LOSS_NOISE_PERMILLE = const(300)  # what one half-cycle's loss scatters about its expectation
+_STAY_SIGMA = const(500000000)  # 1 sigma of the share that stays isolated although it should have come back
+_RZERO_SIGMA = const(300000000)
+_LAYER_SIGMA = const(600000000)
+_OHM_SIGMA = const(300000000)  # of the logarithm of one measured resistance about its law
+_FORMED = const(2000)  # cycles after which a contradiction means another cell, per mille
 _OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
 
 
@@ -110,6 +114,8 @@ class Inventory:
             (PULSE, ONE, p.recover_spread_permille * 1000000),
             (REST, ONE, p.recover_spread_permille * 1000000),
             (STAY, 0, _STAY_SIGMA),
+            (RZERO, 0, _RZERO_SIGMA),
+            (LAYER, ONE, _LAYER_SIGMA),
         ):
             f.x[state], f.d[state] = mean, max(1, sigma * sigma)
         f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
@@ -121,6 +127,10 @@ class Inventory:
         self.anchors = []  # (ANCHOR_*, residual in ppm) of the last half-cycle
         self._watch = outlook.Watch()
         outlook.fill(self)
+
+    def dead(self):
+        """D with what was believed to have come back and did not."""
+        return ((D, ONE), (STAY, self.kept[UNSEEN]))
 
     def moving(self):
         """C + A: what is neither bound, nor isolated, nor held by the cathode."""
@@ -174,8 +184,10 @@ class Inventory:
             f.noise(SEI, _FACTOR_DRIFT)
         elif h.end == END_HIGH:
             drop = self._drop_uv(h.end_permille, h)
-            content, slope = content_ppm(p, h.end_uv - drop)
-            sigma = _FULL_SIGMA + drop * ONE // slope // 2
+            cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
+            content, slope = content_ppm(p, h.end_uv - drop - cold)
+            cold = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
+            sigma = _FULL_SIGMA + cold * ONE // slope
             outlook.missing(kept, sigma // _PPB)
             self._anchor_cathode(ANCHOR_FULL, content, sigma)
         kept[FRESH] = max(0, after - bound)
@@ -184,10 +196,13 @@ class Inventory:
             self._anchor_ocv(h.ocv_after_uv)
             self.kept[OCV_USED] = 1
         if h.kind < 0:
+            self._dead_layer(h)
             self._end_of_discharge(h, trial)
-        for state in (S, D):
-            if self.filter.x[state] < 0:
-                self.filter.positive(((state, ONE),))
+        f = self.filter
+        for k in (S, ISO, SEI, PULSE, REST, D):
+            store = ((k, ONE),) if k != D else self.dead()
+            if f.mean(store) < 0:
+                f.positive(store)
         self._efficiency(h)
         outlook.resistance(self.kept, h.resistance_uohm)
         outlook.fill(self)
@@ -223,6 +238,21 @@ class Inventory:
         if not seen:
             self.kept[UNSEEN] += back
 
+    def _dead_layer(self, h):
+        """What lies dead on the anode adds to the resistance, nobody knows how much: weak evidence of the loss."""
+        f, p, kept = self.filter, self.profile, self.kept
+        if not (h.resistance_uohm and p.dead_layer_uohm and 2200 < h.temp_cdegc < 2900 and kept[LIMIT] != LIMIT_ANODE):
+            return
+        layer = p.dead_layer_uohm * ONE // p.resistance_uohm
+        gain = f.x[LAYER] * layer // ONE
+        lost = f.x[S] + f.mean(self.dead())
+        f.update(
+            ((S, gain), (D, gain), (STAY, kept[UNSEEN] * gain // ONE), (RZERO, ONE), (LAYER, layer * lost // ONE)),
+            2 * ONE * (h.resistance_uohm - p.resistance_uohm) // (h.resistance_uohm + p.resistance_uohm)  # logarithm
+            + gain * lost // ONE,
+            _OHM_SIGMA * _OHM_SIGMA,
+        )
+
     def _rest(self, h):
         """A rest before a charge: does stripping count where a reservoir remains? (physics.md §4)"""
         kept = self.kept
@@ -250,14 +280,14 @@ class Inventory:
         content, slope = content_ppm(self.profile, uv)
         per_volt = self.filter.x[Q] * 1000000 // slope
         if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
-            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, per_volt)
+            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
 
-    def _anchor_cathode(self, kind, content, sigma, per_volt=0):
-        """C = Q * content. A new C far from the counted one, eight sigma and 8 %, twice running: another cell, or a
-        past that is not ours. Once: ignored."""
+    def _anchor_cathode(self, kind, content, sigma, bias=()):
+        """C = Q * content, but for a bias. A new C eight sigma and 8 % off the counted one, twice running: another cell
+        or a past that is not ours. Once: ignored; and a new cell's first cycles still form it."""
         f, kept = self.filter, self.kept
-        h = ((C, ONE), (Q, -content * 1000), (VOLT, -per_volt))
-        if kept[KNOWN] != UNKNOWN:
+        h = ((C, ONE), (Q, -content * 1000)) + bias
+        if kept[KNOWN] != UNKNOWN and kept[CYCLES] > _FORMED:
             off = abs(f.mean(h))
             if off > 80000 * _PPB and off > 8 * root(f.variance(h) + sigma * sigma):
                 kept[DOUBTS] += 1
@@ -266,7 +296,7 @@ class Inventory:
                     self._start(1)
                 return
             kept[DOUBTS] = 0
-        elif not kept[LOST]:
+        elif kept[KNOWN] == UNKNOWN and not kept[LOST]:
             kept[KNOWN] = INFERRED
         self._update(kind, h, sigma)
 
@@ -292,20 +322,26 @@ class Inventory:
         lack = ((Q, content * 1000), (C, -ONE))
         active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
-        a, a_sigma = f.mean(active), root(f.variance(active) + _END_SIGMA * _END_SIGMA)
+        hidden = outlook.hidden_doubt(self)
+        a, a_sigma = f.mean(active), root(f.variance(active) + _END_SIGMA * _END_SIGMA + hidden * hidden)
         cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
         anode = _square(a, a_sigma) + _square(min(0, m), m_sigma)
         anode += table((125, 250, 500, 1000, 2000, 4000, 8000), (-4159, -2773, -1386, 0, 1386, 2773, 4159),
                        a_sigma * 1000 // m_sigma)  # fmt: skip
         if anode < cathode:
             if cathode - anode > 2000 or _square(m, m_sigma) < 1000:
+                if kept[SINCE] > 20:  # the first for long: the laws of loss were on their own
+                    f.noise(S, hidden)
+                    f.noise(D, hidden)
                 self._update(ANCHOR_BARE, active, _END_SIGMA)
+                kept[ANCHORED] = f.x[S] + f.mean(self.dead())
                 kept[SINCE] = kept[LOST] = kept[FRESH] = 0
                 kept[KNOWN] = MEASURED
             return LIMIT_ANODE
         if anode - cathode > 2000:
-            self._anchor_cathode(ANCHOR_EMPTY, content, doubt)
-            f = self.filter
+            if m_sigma * m_sigma > 2 * doubt * doubt:  # its error is alike every time: no better than what is known
+                self._anchor_cathode(ANCHOR_EMPTY, content, doubt)
+                f = self.filter
             if self.kept[KNOWN] != UNKNOWN and f.mean(active) < f.sigma(active):
                 f.positive(active)
         return LIMIT_CATHODE

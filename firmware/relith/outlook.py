@@ -29,7 +29,9 @@ SEI = const(9)
 PULSE = const(10)
 REST = const(11)
 STAY = const(12)  # share of what seemed to come back unseen that stayed isolated
-STATES = const(13)
+RZERO = const(13)  # logarithm of the resistance as built, over the profile's
+LAYER = const(14)  # what the dead layer adds to it, of the profile's
+STATES = const(15)
 
 # places in `Inventory.kept`, what the journal holds beside the filter
 LOST = const(0)  # 1: of its past any loss is possible
@@ -59,37 +61,41 @@ CYCLES = const(23)  # per mille
 RESISTANCE = const(24)
 RESISTANCE_SIGMA = const(25)
 FRESH = const(26)  # plated metal, ppb: stripped before the foil beneath it
-KEPT = const(27)
+ANCHORED = const(27)  # isolated and bound when A was last anchored, ppb
+KEPT = const(28)
 
 _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
 _WATCH_S = const(14400)
 _OLD = const(200)  # half-cycles without an anchor of the anode, after which one is advised
+_SPLIT_PERMILLE = const(150)  # of the loss: which mechanism it was nobody measures
+_HIDDEN_PERMILLE = const(800)  # of the loss since the last anchor: a law of loss may be off by so much, for good
+_CATHODE_BIAS = const(6000)  # of what anchors say of the cathode, alike every time
 _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
-_CATHODE_BIAS_PPM = const(5000)  # what temperature and taper do to a full charge, alike every time
 _PPB = const(1000)
 
 
 def fill(inventory):
     """Everything an `Estimate` says, from the filter and what is kept."""
     e, f, p, kept = inventory.estimate, inventory.filter, inventory.profile, inventory.kept
-    isolated = ((D, ONE), (STAY, kept[UNSEEN]))
-    moving = inventory.moving()
-    total = max(0, f.mean(moving) + f.x[S] + f.mean(isolated))
+    dead, moving = inventory.dead(), inventory.moving()
+    total = max(0, f.mean(moving) + f.x[S] + f.mean(dead))
     e.cathode_ppm = _within(f.x[C], total) // _PPB
     e.sei_ppm = _within(f.x[S], total - e.cathode_ppm * _PPB) // _PPB
-    e.isolated_ppm = _within(f.mean(isolated), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
+    e.isolated_ppm = _within(f.mean(dead), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
     e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS_PPM)
-    e.sei_sigma_ppm = f.sigma_of(S)
-    e.isolated_sigma_ppm = f.sigma(isolated) // _PPB
-    e.active_sigma_ppm = f.sigma(moving + ((C, -ONE),)) // _PPB
+    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS)
     e.loss_ppm = e.sei_ppm + e.isolated_ppm
-    e.loss_sigma_ppm = f.sigma(((S, ONE),) + isolated) // _PPB
+    hidden = hidden_doubt(inventory) // _PPB
+    split = _hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
+    e.sei_sigma_ppm = _hypot(f.sigma_of(S), split)
+    e.isolated_sigma_ppm = _hypot(f.sigma(dead) // _PPB, split)
+    e.active_sigma_ppm = _hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
+    e.loss_sigma_ppm = _hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden)
     swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
     if f.mean(moving) < f.x[Q]:
-        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, f.sigma(moving) // _PPB
+        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, _hypot(f.sigma(moving) // _PPB, hidden)
     else:
         e.capacity_ppm, e.capacity_sigma_ppm = swing, f.sigma_of(Q)
     e.pulse_factor_permille, e.rest_factor_permille = f.x[PULSE] // 1000000, f.x[REST] // 1000000
@@ -125,23 +131,23 @@ def fill(inventory):
     spare = moving + ((Q, -ONE),)
     e.cycles_left = min(max(0, f.mean(spare)) // per_cycle, 100000) if isolated + bound else 0
     spare += ((ISO, -e.cycles_left * isolated), (SEI, -e.cycles_left * bound), (STAY, -e.cycles_left * back))
-    e.cycles_left_sigma = f.sigma(spare) // per_cycle if e.cycles_left else 0
+    e.cycles_left_sigma = _hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
     end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
     e.cycles_to_end = max(0, e.capacity_ppm - end) // e.loss_per_cycle_ppm + e.cycles_left
     e.cycles_permille = kept[CYCLES]
     e.normalized_life_permille = kept[CYCLES] * 1000 // max(1, p.reservoir_ppm * 1000 // p.cathode_capacity_ppm)
 
     # charge that comes out now, energy, and what the voltage window allows
-    out = max(0, min(e.active_ppm, swing - e.cathode_ppm))
+    usable = max(0, min(e.active_ppm, swing - e.cathode_ppm))
     whole = max(1, e.capacity_ppm)
-    e.soc_ppm = min(1000000, out * 1000000 // whole)
+    e.soc_ppm = min(1000000, usable * 1000000 // whole)
     e.soc_sigma_ppm = min(1000000, _hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
     e.soh_ppm = whole * 1000000 // p.cathode_capacity_ppm
     drop_uv = max(1, p.one_c_ua * (e.resistance_uohm or p.resistance_uohm) // 1000000)
     mean_uv = -4 * drop_uv // 5
     for k in range(1, 8, 2):
-        mean_uv += table(p.ocv_content_ppm, p.ocv_uv, (e.cathode_ppm + out * k // 8) * 1000000 // swing)
-    e.energy_mwh = out * p.nominal_capacity_uah // 1000000 * max(0, mean_uv) // 4000000000
+        mean_uv += table(p.ocv_content_ppm, p.ocv_uv, (e.cathode_ppm + usable * k // 8) * 1000000 // swing)
+    e.energy_mwh = usable * p.nominal_capacity_uah // 1000000 * max(0, mean_uv) // 4000000000
     e.energy_sigma_mwh = e.energy_mwh * e.soc_sigma_ppm // max(1, e.soc_ppm)
     now_uv = table(p.ocv_content_ppm, p.ocv_uv, e.cathode_ppm * 1000000 // swing)
     e.discharge_limit_permille = _within((now_uv - p.min_uv) * 1000 // drop_uv, p.discharge_max_permille)
@@ -159,6 +165,12 @@ def fill(inventory):
         e.advice = ADVICE_FULL_DISCHARGE
     if e.short_suspected:
         e.end_foreseen = END_SHORT
+
+
+def hidden_doubt(inventory):
+    """What the loss since the last anchor of the anode may be off by, beyond what the filter knows, ppb."""
+    lost = inventory.filter.x[S] + inventory.filter.mean(inventory.dead()) - inventory.kept[ANCHORED]
+    return max(0, lost) // 1000 * _HIDDEN_PERMILLE
 
 
 class Watch:

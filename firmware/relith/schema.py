@@ -7,7 +7,7 @@ from relith import const
 from relith.profile import ProfileError, lines
 from relith.scheduler import POLICIES
 
-CRC = 0x6A9500EB  # of schema.txt: its ranges are the compiled limits, which a profile may tighten but never loosen
+CRC = 0xBC3DF908  # of schema.txt: its ranges are the compiled limits, which a profile may tighten but never loosen
 _COUNT_MS_LOW = const(36000)  # 1 ppm in count·ms: bounds of the ledger's arithmetic
 _COUNT_MS_HIGH = const(4000000)
 _COUNT_MAX = const((1 << 19) - 1)  # of the 20-bit monitor
@@ -28,7 +28,7 @@ def fill(profile, text, source):
     if type(data) is not dict:
         raise ProfileError(source + ": must be one whole JSON object with a field for each figure")
     known = rows()
-    short = {}  # NAME=SHORT in the schema.txt of an image: its code knows the field by another name (hil/shorten.py)
+    short = {}  # NAME=SHORT in the schema.txt of an image: its code knows the field by another name (hil/names.py)
     for row in known:
         for at in (1, 4):
             if at < len(row) and "=" in row[at]:

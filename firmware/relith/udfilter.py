@@ -22,14 +22,15 @@ def fit(value):
 
 def root(value):
     """Integer square root (math.isqrt is absent on a board)."""
-    guess = 1
-    while guess * guess <= value:
+    guess = 1 if value else 0
+    while guess * guess < value:
         guess *= 64
-    while True:
+    while guess:
         better = (guess + value // guess) // 2
         if better >= guess:
             return guess
         guess = better
+    return 0
 
 
 class Filter:
