@@ -24,7 +24,7 @@ from host_sim.cli import Parser, guarded
 from host_sim.errors import InputError
 
 WIDTH, EDGE, DPI = 1000, 24, 100  # pixels
-COLOURS = 64  # of the PNG
+COLOURS = 128  # of the PNG
 SHOWN = ("power_cut_in_pulse", "pulse_after_charge")  # the scenario whose part of the report is in the picture
 ROWS = 12  # of the list of scenarios
 INK, PALE, LINE, NIGHT, DAY = "#1b1f24", "#4a525b", "#d7dce1", "#14171c", "#dfe4ea"
@@ -95,7 +95,7 @@ def _line(left: float, right: float, y: float, colour: str) -> Any:
 def _png(pixels: np.ndarray, path: Path) -> None:
     from PIL import Image
 
-    Image.fromarray(pixels[..., :3]).quantize(COLOURS).save(path, optimize=True)
+    Image.fromarray(pixels[..., :3]).quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def of_report(results: list[Result], path: Path) -> None:
