@@ -23,7 +23,7 @@ from relith.outlook import (
     ANCHORED, BACK, BOUND, CE_CELL, CYCLES, DOUBTS, FRESH, FULL_S, GAIN, HIGH_CHARGE, INFERRED, ISO, ISOLATED, KEPT,
     KNOWN, LAYER, LIMIT, LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT,
     OCV_USED, OFFSET, OUT, PLATE, PULSE, PULSE_TRIALS, RESISTANCE, RESISTANCE_SIGMA, REST, RESTED, REST_TRIALS,
-    RZERO, SEI, SHORT, SINCE, STATES, STAY, UNKNOWN, UNSEEN, VOLT, C, D, N, Q, S,
+    RZERO, SEI, SHORT, SINCE, STATES, STAY, STRIKES, UNKNOWN, UNSEEN, VOLT, C, D, N, Q, S,
 )  # fmt: skip
 
 # isort: on
@@ -162,12 +162,13 @@ class Inventory:
             self._recover(PULSE, share, corroded, h.pulse_s)
         # coulombs: C changes by what passed, in doubt by gain, offset and gaps
         hours = h.duration_s * ONE // 3600
-        f.x[C] += f.x[OFFSET] * hours // ONE - charge - charge * f.x[GAIN] // ONE
+        moved = f.x[OFFSET] * hours // ONE - charge - charge * f.x[GAIN] // ONE
+        f.x[C] += moved
         f.flow(C, GAIN, -charge)
         f.flow(C, OFFSET, hours)
         f.noise(C, h.gap_ppm * _PPB + 20 * _PPB)
-        kept[NET] += charge // _PPB
-        kept[NET_DOUBT] += h.gap_ppm + p.offset_sigma_ppm_per_h * h.duration_s // 3600
+        kept[NET] -= moved // _PPB
+        kept[NET_DOUBT] += h.gap_ppm + f.sigma_of(OFFSET) * h.duration_s // 3600
         if kept[FULL_S]:
             kept[FULL_S] += h.duration_s + h.rest_before_s
         self._lose(S, SEI, bound)
@@ -294,6 +295,8 @@ class Inventory:
                 if kept[DOUBTS] > 1:
                     self.estimate.resets += 1
                     self._start(1)
+                    for k in (FULL_S, NET, NET_DOUBT, STRIKES, SHORT):  # a leak is no other cell
+                        self.kept[k] = kept[k]
                 return
             kept[DOUBTS] = 0
         elif kept[KNOWN] == UNKNOWN and not kept[LOST]:

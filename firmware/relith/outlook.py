@@ -68,8 +68,8 @@ _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
 _WATCH_S = const(14400)
 _OLD = const(200)  # half-cycles without an anchor of the anode, after which one is advised
-_SPLIT_PERMILLE = const(150)  # of the loss: which mechanism it was nobody measures
-_HIDDEN_PERMILLE = const(800)  # of the loss since the last anchor: a law of loss may be off by so much, for good
+_SPLIT_PERMILLE = const(300)  # of the loss: which mechanism it was nobody measures
+_HIDDEN_PERMILLE = const(1500)  # of the loss since the last anchor: a law of loss may be off by so much, for good
 _CATHODE_BIAS = const(6000)  # of what anchors say of the cathode, alike every time
 _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
@@ -194,7 +194,7 @@ def missing(kept, sigma_ppm):
     doubt, is a soft short.
     """
     if kept[FULL_S]:
-        far = max(3 * (sigma_ppm + kept[NET_DOUBT]), _LEAK_PPM_PER_H * kept[FULL_S] // 3600)
+        far = max(3 * (sigma_ppm + kept[NET_DOUBT]), _LEAK_PPM_PER_H * kept[FULL_S] // 7200)  # half: no leak when empty
         kept[STRIKES] = kept[STRIKES] + 1 if kept[NET] > far else 0
         if kept[STRIKES] >= 3:
             kept[SHORT] = 1

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith.halfcycle import END_LOW
-from relith.inventory import INFERRED, LIMIT_ANODE, LIMIT_CATHODE, MEASURED, UNKNOWN, Inventory
+from relith.inventory import (
+    ANCHOR_BARE,
+    ANCHOR_FULL,
+    ANCHOR_OCV,
+    INFERRED,
+    LIMIT_ANODE,
+    LIMIT_CATHODE,
+    MEASURED,
+    UNKNOWN,
+    Inventory,
+)
+from relith.outlook import ADVICE_FULL_DISCHARGE
 
 from tests.firmware.toy_cell import ToyCell, profile
 
@@ -128,10 +139,72 @@ def test_swapped_cell_becomes_unknown():
     for _ in live(cell, inventory, 60):
         pass
     other = ToyCell(prof, 9)  # a new cell in the old one's place
-    for _ in live(other, inventory, 3, rest_every=1):
-        pass
+    said = []
+    for _, e in live(other, inventory, 3, rest_every=1):
+        said.append((e.resets, e.known, e.advice))
     assert inventory.estimate.resets == 1
+    assert (1, UNKNOWN, ADVICE_FULL_DISCHARGE) in said or said[0][1] == MEASURED  # what resolves it, or it was at once
     assert abs(inventory.estimate.loss_ppm - (other.isolated + other.sei) * 1e6) < 30_000
+
+
+def test_a_new_cell_that_forms_is_no_other_cell():
+    prof = profile(**RESERVOIR)
+    cell, inventory = ToyCell(prof, 3), Inventory(prof, 0)
+    first = cell.charge(depth=0.3)
+    first.ocv_before_uv = 3_020_000  # as built: discharged, and rested for long
+    inventory.half_cycle(first)
+    cell.q -= 0.12  # the first charge takes sites that it does not give back
+    cell.cathode -= 0.12
+    cell.active += 0.12
+    for _ in live(cell, inventory, 6, rest_every=1):
+        pass
+    assert inventory.estimate.resets == 0 and inventory.estimate.known == INFERRED
+    assert abs(inventory.estimate.cathode_capacity_ppm - cell.q * 1e6) < 60_000
+
+
+def test_a_leak_that_looks_like_another_cell_is_still_a_leak():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    for _ in live(cell, inventory, 12):
+        pass
+    for _ in range(4):
+        inventory.half_cycle(cell.charge())
+        leak = min(0.2, cell.active)
+        cell.active -= leak
+        cell.cathode += leak
+        inventory.half_cycle(cell.discharge())
+    assert inventory.estimate.short_suspected == 1
+
+
+def test_resistance_of_the_dead_layer_is_weak_evidence_of_a_hidden_loss():
+    """A cell that loses twice what its profile expects, seen with and without its resistance."""
+    wide = {"loss_isolated_spread_permille": 900, "loss_sei_spread_permille": 900}
+    prof = profile(**RESERVOIR, **wide, dead_layer_uohm=100_000)
+    errors = []
+    for told in (False, True):
+        cell, inventory = ToyCell(prof, 5), Inventory(prof, 0)
+        cell.isolated_factor, cell.sei_factor = 2.0, 2.0
+        for _ in range(50):
+            inventory.half_cycle(cell.charge())
+            lost = cell.isolated + cell.sei
+            h = cell.discharge()
+            h.resistance_uohm = round(100_000 * math.exp(lost)) if told else 0
+            inventory.half_cycle(h)
+        assert inventory.estimate.limited_by == LIMIT_CATHODE
+        errors.append(abs(inventory.estimate.active_ppm - cell.active * 1e6))
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_anchors_tell_their_residuals():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
+    kinds = set()
+    for k in range(20):
+        for h in (cell.charge(), cell.discharge(rested=k % 3 == 0)):
+            inventory.half_cycle(h)
+            kinds |= {kind for kind, _ in inventory.anchors}
+            assert k < 3 or all(abs(residual) < 30_000 for _, residual in inventory.anchors)
+    assert {ANCHOR_OCV, ANCHOR_FULL, ANCHOR_BARE} <= kinds
 
 
 def test_journal_round_trip_and_refusal():
