@@ -120,6 +120,19 @@ def test_a_mediator_returns_isolated_lithium_and_discharges_the_cell():
     assert cell.cathode_mah_cm2 > before + 0.05
 
 
+def test_a_cathode_loses_empty_sites_over_the_first_charge_and_then_by_fade():
+    def sites_lost(fade, mah, **changes):
+        cell = Cell(load_parameters().replace(cathode_fade=fade, heat_transfer_w_k_cm2=1.0, **changes))
+        built, lithium = cell.cathode_sites_mah_cm2, cell.lithium_mah_cm2
+        cell.advance(Control.current(0.5e-3), mah / 0.5 * HOUR)
+        assert cell.lithium_mah_cm2 == pytest.approx(lithium, rel=1e-12)  # sites go, lithium stays
+        return (built - cell.cathode_sites_mah_cm2) / built
+
+    gone = 0.1 * -np.expm1(-1.5 / (0.2 * 3.003))
+    assert sites_lost(0.0, 1.5, first_cycle_loss=0.1, first_cycle_charge=0.2) == pytest.approx(gone, rel=1e-9)
+    assert sites_lost(2e-3, 1.5, first_cycle_loss=0.0) == pytest.approx(2e-3 * 1.5 / 3.003, rel=1e-9)
+
+
 def test_voltage_decay_lowers_a_lithium_rich_oxide():
     def ocv_after(decay_mv):
         cell = Cell(load_parameters("zhang25").replace(cathode="Li-rich", voltage_decay_mv=decay_mv))
