@@ -32,6 +32,7 @@ from host_sim.errors import InputError
 from host_sim.fleet import check_spread, draw, live
 from host_sim.formats import parquet
 from host_sim.protocol import cycles_of
+from host_sim.solution import writing
 
 EXAMPLE = Path(__file__).with_name("campaign_example.toml")
 TRIES = 3  # how often a chunk whose worker was lost is given to another
@@ -96,8 +97,11 @@ def plan_of(entries, where="plan"):
         ):
             raise InputError(f"{where}: {name} is {value!r}, allowed is {kind.__name__} {low:g} to {high:g}")
         values[name] = kind(value)
-    if not isinstance(values["worlds"], list) or not values["worlds"]:
-        raise InputError(f"{where}: worlds is {values['worlds']!r}, must be a list of names")
+    if not isinstance(values["parameters"], str):
+        raise InputError(f"{where}: parameters is {values['parameters']!r}, must be the name of a set")
+    worlds = values["worlds"]
+    if not isinstance(worlds, list) or not worlds or not all(isinstance(world, str) for world in worlds):
+        raise InputError(f"{where}: worlds is {worlds!r}, must be a list of names")
     if not isinstance(values["protocols"], dict) or not values["protocols"]:
         raise InputError(f"{where}: [protocols] needs at least one: name = [steps], e.g. {EXAMPLE.name}")
     if not isinstance(values["spread"], dict):
@@ -300,7 +304,8 @@ def run(plan, folder, workers=None, scheduler=None, say=lambda text: None):
                     raise InputError(f"worker: has relith's model {model}, here is {MODEL}; install the same on both")
                 if bits != machine_bits():
                     raise InputError("worker: computes other bits than this machine (processor or libraries differ)")
-                parquet.write(chunk_path(folder, chunk), columns, about)
+                with writing(chunk_path(folder, chunk)):
+                    parquet.write(chunk_path(folder, chunk), columns, about)
                 done.add(chunk)
                 finished += len(plan.chunks[chunk])
                 rate = finished / (time.monotonic() - began)
@@ -334,7 +339,8 @@ def collect(plan, folder):
             for name, value in line.items():
                 lines.setdefault(name, []).append(value)
     columns = {name: np.array(values) for name, values in lines.items()}
-    parquet.write(Path(folder) / "lives.parquet", columns, {"plan": asdict(plan), "model": MODEL})
+    with writing(Path(folder) / "lives.parquet"):
+        parquet.write(Path(folder) / "lives.parquet", columns, {"plan": asdict(plan), "model": MODEL})
     return columns
 
 
@@ -371,6 +377,8 @@ def main(argv):
     arguments = parser.parse_args(argv)
     if arguments.workers is not None and not 1 <= arguments.workers <= 1024:
         raise InputError(f"--workers is {arguments.workers}, allowed is 1 to 1024")
+    if arguments.scheduler == "":
+        raise InputError("--scheduler is empty, must be an address such as tcp://127.0.0.1:8786")
     plan = read_plan(arguments.plan)
     out = out_folder("campaign", arguments.out)
     try:

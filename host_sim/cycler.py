@@ -309,9 +309,10 @@ def run(
     """
     played = cycles_of(protocol)
     cycles = len(played) if cycles is None else cycles
-    for name, value, low, high in (("cycles", cycles, 1, 10**7), ("keep_every", keep_every, 1, 10**7)):
-        if not isinstance(value, int) or not low <= value <= high:
-            raise InputError(f"{name} is {value!r}, allowed is a whole number {low} to {high}")
+    _count_of("cycles", cycles)
+    _count_of("keep_every", keep_every)
+    if max_rows is not None:
+        _count_of("max_rows", max_rows, 10**9)
     if not 1e-3 <= step_s <= 3600:
         raise InputError(f"step_s is {step_s!r}, allowed is 0.001 to 3600")
     parameters = cell.parameters
@@ -339,6 +340,11 @@ def run(
     return _play_on(cell, solution, progress)
 
 
+def _count_of(name, value, most=10**7):
+    if not isinstance(value, int) or not 1 <= value <= most:
+        raise InputError(f"{name} is {value!r}, allowed is a whole number 1 to {most}")
+
+
 def resume(solution, cycles=None, progress=None):
     """Go on with a Solution (returned, loaded, or out of an exception) to `cycles` cycles in all, with the same bits as
     if it had never stopped. Returns a new Solution."""
@@ -348,6 +354,7 @@ def resume(solution, cycles=None, progress=None):
     if about["model"] != MODEL:
         raise InputError(f"resume: this solution is from model {about['model']}, this is {MODEL}; run it anew")
     about["cycles"] = about["cycles"] if cycles is None else cycles
+    _count_of("cycles", about["cycles"])
     about.pop("stopped", None)
     parameters = Parameters(about["parameter_set"], about["world"], **about["parameters"])
     cell = Cell(parameters, about["area_cm2"], about["ambient_degc"])

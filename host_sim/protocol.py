@@ -41,6 +41,7 @@ _UNITS = {
     "mah/cm2": ("areal_mah_cm2", 1.0),
     **{unit: ("duration_s", seconds) for unit, seconds in _SECONDS.items()},
 }
+_LONGEST_S = 365 * 86400.0  # of one step
 _VERBS = {"charge": 1, "plate": 1, "discharge": -1, "strip": -1, "hold": 0, "rest": 0}
 _CURRENTS = ("c_rate", "current_a", "areal_ma_cm2")
 _CHARGES = ("charge_ah", "areal_mah_cm2")
@@ -180,6 +181,8 @@ def _limit(step, word, words):
         raise InputError(f"step '{step.text}': '{words}' sets the same end twice")
     if value <= 0 and name != "until_v":
         raise InputError(f"step '{step.text}': '{words}' is zero, must be above 0")
+    if name == "duration_s" and value > _LONGEST_S:
+        raise InputError(f"step '{step.text}': '{words}' is too long, allowed is up to {_LONGEST_S / 3600:g} hours")
     return replace(step, **{name: limit})
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,8 @@ COUNTED = (
 # Life stages after Deng26: what tells them apart is the review's, the thresholds are ours.
 STAGE_SPENT = 0.01  # 4: least active lithium below this share of the cycle's discharge: the reservoir is gone
 STAGE_FADED = 0.98  # 3: discharge below this share of the first cycle's, with active lithium left: the cathode fades
-STAGE_LOSS = (
-    1.25  # 2: loss of lithium per plated lithium above so many times that of the early cycles (2 to 6, median),
-)
-STAGE_ENERGY = (
-    0.5  # or energy efficiency this many percentage points below that of the early cycles, capacity still flat
-)
+STAGE_LOSS = 1.25  # 2: lithium loss per plated lithium above so many times that of the early cycles (2 to 6, median),
+STAGE_ENERGY = 0.5  # or energy efficiency so many percentage points below that of the early cycles, capacity still flat
 
 
 def summarise(counted, initial_lost_mah_cm2, area_cm2, first_ah=None):
@@ -204,11 +201,13 @@ class Solution:
         """The plots people expect; returns the matplotlib figure, and writes it when a path is given."""
         from host_sim.solution_plot import plot
 
-        return plot(self, path)
+        with writing(path):
+            return plot(self, path)
 
     def to_parquet(self, path):
         """Rows as Parquet, with `about` in the file's metadata."""
-        return parquet.write(path, {name: self[name] for name in COLUMNS}, self.about)
+        with writing(path):
+            return parquet.write(path, {name: self[name] for name in COLUMNS}, self.about)
 
     def to_bdf(self, path):
         """Rows as a BDF CSV file (docs/simulate.md), stores as extra columns in Ah."""
@@ -267,14 +266,24 @@ class Solution:
             raise InputError(f"{path}: is not a whole saved solution ({reason})") from error
 
 
+@contextmanager
+def writing(path):
+    """What the disk refuses is an InputError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
 def _whole(path, write):
     """Call write(beside) and move the result to path, so that a cut leaves the old file or the new one."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            write(beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     return path

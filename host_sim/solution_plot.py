@@ -1,5 +1,7 @@
 """The plots people expect of a life: efficiency, capacity, inventory, curves, dQ/dV."""
 
+from pathlib import Path
+
 import numpy as np
 
 STORE_COLOURS = {"Active": "#4c78a8", "Isolated": "#e45756", "SEI": "#9d755d"}
@@ -25,6 +27,7 @@ def plot(solution, path=None):
         wrap=True,
     )
     if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110)
         plt.close(figure)
     return figure

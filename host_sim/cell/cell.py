@@ -283,8 +283,8 @@ class Cell:
         self._row = self._batch._p[0]
         self._saved = self._batch._saved[0]
         self._result = self._batch._result[0]
-        self._control = np.zeros(6)
-        self._last_control = None
+        self._last_control = Control.rest()
+        self._control = np.array(self._last_control.row(self.area_cm2))
         self._ambient_k = self._batch._ambient_k
 
     def advance(self, control, duration_s, ambient_degc=None):

@@ -57,7 +57,9 @@ class Parameters:
 
     def replace(self, cathode: str | None = None, accuracy: float | None = None, by: str = "caller", **values):
         """A copy with other values (name=value) or another cathode, which brings its voltage decay. Raises InputError
-        for an unknown name, NaN, or a value out of range."""
+        for an unknown name, NaN, or a value (or accuracy, 0.0001 … 4) out of range."""
+        if accuracy is not None:
+            _within("accuracy", accuracy, 1e-4, 4.0, "times the usual sub-step")
         if cathode is not None:
             cathodes.table(cathode)
             values = {"voltage_decay_mv": cathodes.VOLTAGE_DECAY_MV.get(cathode, 0.0), **values}
@@ -106,6 +108,10 @@ def _known(name):
 
 def _check(name, value):
     _, _, unit, low, high, _ = _known(name)
+    _within(name, value, low, high, unit)
+
+
+def _within(name, value, low, high, unit):
     if not isinstance(value, (int, float, np.floating, np.integer)) or not low <= value <= high:
         raise InputError(f"parameters: {name} is {value!r}, allowed is {low:g} to {high:g} {unit}")
 

@@ -185,6 +185,21 @@ def test_a_corrupt_chunk_is_named_and_the_rest_kept(reference, tmp_path):
     assert contents(tmp_path) == reference
 
 
+def test_a_chunk_that_the_disk_refuses_is_one_sentence_and_the_rest_kept(reference, tmp_path, monkeypatch):
+    write = parquet.write
+
+    def full(path, *arguments):
+        if "00002" in str(path):
+            raise OSError(28, "No space left on device")
+        return write(path, *arguments)
+
+    monkeypatch.setattr(parquet, "write", full)
+    with pytest.raises(InputError, match=r"chunk-00002.parquet: cannot be written \(No space left on device\)"):
+        run(plan(), tmp_path, workers=1)
+    kept = contents(tmp_path)
+    assert len(kept) == 2 and all(reference[name] == data for name, data in kept.items())
+
+
 def test_another_campaigns_folder_is_refused(reference, tmp_path):
     for name, data in reference.items():
         (tmp_path / name).write_bytes(data)
@@ -215,7 +230,9 @@ def test_a_life_that_cannot_be_played_says_so_and_the_others_go_on(tmp_path):
         ({"step_s": float("nan")}, "step_s"),
         ({"worlds": ["wonderland"]}, "wonderland"),
         ({"worlds": []}, "worlds"),
+        ({"worlds": [["static"]]}, "worlds"),
         ({"parameters": "liu22"}, "liu22"),
+        ({"parameters": ["liu21-carbonate"]}, "parameters"),
         ({"spread": {"gap": "10 %"}}, "gap"),
         ({"spread": {"gap_sigma": "lots"}}, "gap_sigma"),
         ({"protocols": {}}, "protocols"),
@@ -249,5 +266,6 @@ def test_main_prints_its_table_and_last_line(tmp_path, capsys):
     columns, _ = read_chunk(tmp_path / "out", 0, read_plan(tmp_path / "p.toml"))
     assert columns["Cycle number"].tolist() == [1, 2, 1, 2]
     assert guarded(main, ["--workers", "0"]) == 2
+    assert guarded(main, ["--scheduler", ""]) == 2
     assert guarded(main, [str(tmp_path / "p.toml"), "--out", str(tmp_path / "p.toml" / "out")]) == 2
     assert "p.toml/out" in capsys.readouterr().err

@@ -165,9 +165,23 @@ def test_what_was_computed_before_an_impossible_step_is_kept(tmp_path):
     same(Solution.load(solution.save(tmp_path / "s.npz")), solution)
 
 
+@pytest.mark.parametrize("cycles", [0, float("nan"), "many"])
+def test_resume_to_no_number_of_cycles_is_one_sentence(cycles):
+    with pytest.raises(InputError, match="cycles is"):
+        resume(run(fresh(), FAST), cycles=cycles)
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"cycles": 0}, {"cycles": 2.5}, {"step_s": 0}, {"step_s": float("nan")}, {"termination": "80"}, {"keep_every": 0}],
+    [
+        {"cycles": 0},
+        {"cycles": 2.5},
+        {"step_s": 0},
+        {"step_s": float("nan")},
+        {"termination": "80"},
+        {"keep_every": 0},
+        {"max_rows": -1},
+    ],
 )
 def test_options_out_of_range_are_named(options):
     with pytest.raises(InputError, match=next(iter(options))):

@@ -53,6 +53,7 @@ def test_reads_what_pybamm_users_write(text, expected):
         ("Charge at 0C until 4.2 V", "zero"),
         ("Charge at C/0 until 4.2 V", "zero"),
         ("Charge at -1C until 4.2 V", "-1c"),
+        ("Rest for 1e300 hours", "too long, allowed is up to 8760 hours"),
         ("", "''"),
     ],
 )

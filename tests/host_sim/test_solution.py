@@ -57,6 +57,13 @@ def test_a_damaged_file_is_one_sentence(solution, tmp_path, damage):
         Solution.load(tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize("write", ["plot", "to_bdf", "to_parquet", "save"])
+def test_a_place_where_nothing_can_be_written_is_one_sentence(solution, write):
+    with pytest.raises(InputError, match=r"/dev/null/there/x\.png: cannot be written") as error:
+        getattr(solution, write)("/dev/null/there/x.png")
+    assert "\n" not in str(error.value)
+
+
 def counted(discharge_ah, least_active=1.0, lost_per_cycle=0.0, discharge_wh=3.8):
     lines = np.zeros((len(discharge_ah), len(COUNTED)))
     lines[:, COUNTED.index("Charge capacity [A.h]")] = 1e-3

@@ -51,6 +51,8 @@ def test_the_fit_searches_inside_the_table():
         ({"gap_sigma": "wide"}, "gap_sigma is 'wide'"),
         ({"no_such": 1.0}, "'no_such' is unknown"),
         ({"cathode": "LCO"}, "'LCO' is unknown"),
+        ({"accuracy": float("nan")}, "accuracy is nan"),
+        ({"accuracy": 0.0}, "accuracy is 0.0, allowed is 0.0001 to 4"),
     ),
 )
 def test_a_wrong_value_is_one_sentence(changes, says):

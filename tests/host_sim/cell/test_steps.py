@@ -155,6 +155,11 @@ def test_discharging_an_empty_anode_ends_as_depleted_where_no_voltage_limit_does
     assert (again.elapsed_s, again.event) == (0.0, "depleted")
 
 
+def test_no_control_at_all_is_refused():
+    with pytest.raises(AttributeError):
+        Cell(load_parameters()).advance(None, 1.0)
+
+
 def test_a_saved_state_goes_on_with_the_same_bits():
     one, two = Cell(load_parameters()), Cell(load_parameters())
     one.advance(Control.current(0.8e-3, v_max=4.2), 5000.0)
