@@ -18,6 +18,7 @@ WRONG_WAY_V = 0.3  # voltage that runs against the current by so much, over such
 FLIP_V = 0.02  # a current turned round must move the voltage; looked at where the profile expects so much
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
 MAH, S_PER_H = 1000.0, 3600.0
+MOST_S = 86_400.0  # a day without a row, but with current, is a gap in any case
 AROUND, FARTHER = 5, 5.0  # a gap is this many times what is usual among so many intervals on either side
 LEAST_GAP_S, LEAST_REST_GAP_S = 65.0, 3600.0  # the firmware itself joins samples less than 65.5 s apart
 
@@ -136,7 +137,7 @@ def gaps(h: History, gap_s: float | None, idle_a: float) -> np.ndarray:
     """True (n,) where rows are missing before a row: farther from the one before than `gap_s`, or than is usual there.
 
     Usual: the second longest of the ten intervals around. A gap is more than five times that, and more than
-    `LEAST_GAP_S` where current flows, `LEAST_REST_GAP_S` where none does.
+    `LEAST_GAP_S` where current flows, `LEAST_REST_GAP_S` where none does; or a day with current.
     """
     wait_s = np.diff(h.time_s, prepend=h.time_s[:1])
     if gap_s is not None:
@@ -151,7 +152,7 @@ def gaps(h: History, gap_s: float | None, idle_a: float) -> np.ndarray:
         there = (places >= 1) & (places < len(wait_s))
         near = np.where(there, wait_s[np.clip(places, 0, len(wait_s) - 1)], 0.0)
         found[part] = wait_s[part] > FARTHER * np.partition(near, -2, axis=1)[:, -2]
-    return found
+    return found | flows & (wait_s > MOST_S)
 
 
 # -- can it be this profile's cell? ------------------------------------------------------------------------------------

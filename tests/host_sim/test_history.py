@@ -142,6 +142,7 @@ def test_a_hole_is_found_whatever_the_spacing():
         hole = np.concatenate((regular[:30], regular[30:] + max(7.0 * every, 70.0)))
         assert marked(hole) == [30]
     assert marked([0.0, 60.0, 7260.0, 7320.0]) == [2]
+    assert marked(1e5 * np.arange(4)) == [1, 2, 3]
     two = np.concatenate(([0, 10, 20], np.array([0, 10, 20, 30]) + 900.0, np.array([0, 10, 20]) + 3000.0))
     assert marked(two) == [3, 7]
 

