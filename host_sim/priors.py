@@ -7,14 +7,22 @@ state, one condition changed at a time. Spreads are handed over, not measured.
 
 from __future__ import annotations
 
+import json
+import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-from host_sim.cell import Control
+from host_sim.cell import Control, load_parameters
 from host_sim.cell.cathode import ocv
 from host_sim.cell.lithium import drift_um_per_h
-from host_sim.half_cycles import AREA_CM2, SensorClass
+from host_sim.errors import InputError
+from host_sim.half_cycles import AREA_CM2, Lives, SensorClass
+from host_sim.version import ROOT
+
+PROFILE = ROOT / "firmware/profiles/liu21_nmc532.json"
 
 CONTENT_POINTS = (
     0.0,
@@ -182,3 +190,54 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "rest_local_permille": round(1000 * parameters.value("local_stripping")),
     }
     return SimpleNamespace(**{**fields, **measured, **spreads, **changes})
+
+
+# -- the committed profile of Liu21's full cell ------------------------------------------------------------------------
+
+CELL_SPREAD = 0.2  # 1 sigma of cells of one make, assumed; the spread over equally good parameter sets is added
+
+
+def profile_figures(data: dict) -> dict:
+    """What `relith-sim`'s Liu21 profile says of loss, recovery and resistance: `data` (the profile's JSON) with those
+    fields measured anew on the fitted cell of the `redealt` world, their spreads over its equally good sets.
+
+    Rates are of the profile's 1C, which is more than its nominal capacity in an hour.
+    """
+    nominal = data["nominal_capacity_uah"] * 1e-3 / AREA_CM2
+    window = data["min_uv"] * 1e-6, data["max_uv"] * 1e-6
+    one_c = data["one_c_ua"] / data["nominal_capacity_uah"]
+    from host_sim.fit import load_ensemble
+
+    sets = [load_parameters("liu21-carbonate"), *(one["liu21-carbonate"] for one in load_ensemble("redealt"))]
+    taper = round(data["taper_permille"] * one_c)
+    members = [measured_priors(Lives([one], nominal, *window, taper)) for one in sets]
+    figures = dict(members[0])
+    for name in figures:
+        if name.endswith("_rate_permille"):
+            figures[name] = [round(rate / one_c) for rate in figures[name]]
+    figures["pulse_corroded_ppm"] = round(figures["pulse_corroded_ppm"] * one_c)
+
+    def spread(values):
+        return round(1000 * np.hypot(CELL_SPREAD, np.std(np.log(values))))
+
+    figures["loss_isolated_spread_permille"] = spread([m["loss_isolated_ppm"] for m in members])
+    figures["loss_sei_spread_permille"] = spread([m["loss_sei_ppm"] + m["corrosion_ppm_per_day"] / 2 for m in members])
+    shares = [np.interp(118, m["pulse_way_s"], m["pulse_share_permille"]) for m in members]
+    figures["recover_spread_permille"] = max(700, spread(np.maximum(shares, 1.0)))
+    return figures
+
+
+def main(argv: list[str]) -> int:
+    """`python -m host_sim.priors [PROFILE]`: measure and write the profile's figures; say what changed."""
+    path = Path(argv[0] if argv else PROFILE)
+    text = path.read_text()
+    for name, value in profile_figures(json.loads(text)).items():
+        text, found = re.subn(rf'("{name}": )(\[[^\]]*\]|-?\d+)', rf"\g<1>{json.dumps(value)}", text)
+        if found != 1:
+            raise InputError(f"{path}: field {name} must be there once")
+    path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

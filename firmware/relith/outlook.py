@@ -168,9 +168,13 @@ def fill(inventory):
 
 
 def hidden_doubt(inventory):
-    """What the loss since the last anchor of the anode may be off by, beyond what the filter knows, ppb."""
-    lost = inventory.filter.x[S] + inventory.filter.mean(inventory.dead()) - inventory.kept[ANCHORED]
-    return max(0, lost) // 1000 * _HIDDEN_PERMILLE
+    """What the loss since the last anchor of the anode may be off by, beyond what the filter knows, ppb: it is not less
+    than nothing, nor more than there is.
+    """
+    f = inventory.filter
+    lost = f.x[S] + f.mean(inventory.dead()) - inventory.kept[ANCHORED]
+    spare = f.mean(inventory.moving()) - f.x[Q]
+    return max(0, min(lost // 1000 * _HIDDEN_PERMILLE, (lost + max(0, spare)) // 2))
 
 
 class Watch:

@@ -192,7 +192,7 @@ def test_resistance_of_the_dead_layer_is_weak_evidence_of_a_hidden_loss():
             inventory.half_cycle(h)
         assert inventory.estimate.limited_by == LIMIT_CATHODE
         errors.append(abs(inventory.estimate.active_ppm - cell.active * 1e6))
-    assert errors[1] < 0.7 * errors[0]
+    assert errors[1] < 0.85 * errors[0]
 
 
 def test_anchors_tell_their_residuals():
