@@ -61,11 +61,11 @@ def _efficiency(axis, cycle, summary):
 def _capacity(axis, cycle, summary):
     axis.plot(cycle, summary["Discharge capacity [mAh.cm-2]"], _line_style(cycle), color="#4c78a8")
     axis.set(xlabel="Cycle", ylabel="Discharge capacity [mAh cm$^{-2}$]", title="Capacity, and the stage of life")
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.1 * max(summary["Discharge capacity [mAh.cm-2]"].max(initial=0.0), 1e-3))
     right = axis.twinx()
     right.plot(cycle, summary["Capacity retention [%]"], ":", color="#f58518")
     right.set_ylabel("Retention [%]", color="#f58518")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.1 * np.nanmax([100.0, *summary["Capacity retention [%]"]]))
     for stage in np.unique(summary["Stage"]):
         first = cycle[summary["Stage"] == stage][0]
         axis.axvline(first, color="0.8", lw=0.8)
@@ -96,7 +96,9 @@ def _curves(voltage_axis, slope_axis, solution):
             capacity = capacity - capacity[0]
             voltage = rows["Voltage [V]"][moving]
             voltage_axis.plot(capacity, voltage, style, color=colour, label=f"cycle {number}" if sign < 0 else None)
-            slope_axis.plot(*_slope(capacity, voltage, sign), style, color=colour)
+            steps = rows["Step number"][moving]
+            main = steps == max(np.unique(steps), key=lambda step, q=capacity, at=steps: np.ptp(q[at == step]))
+            slope_axis.plot(*_slope(capacity[main], voltage[main], sign), style, color=colour)
     voltage_axis.set(xlabel="Capacity [mAh cm$^{-2}$]", ylabel="Voltage [V]", title="Charge (dashed) and discharge")
     if shown:
         voltage_axis.legend(fontsize=8)
@@ -104,7 +106,7 @@ def _curves(voltage_axis, slope_axis, solution):
 
 
 def _slope(capacity, voltage, sign, bin_v=0.01):
-    """(voltage, |dQ/dV|) from the charge passed in each voltage bin: needs no smoothing. A hold is left out."""
+    """(voltage, |dQ/dV|) of one step, from the charge passed in each voltage bin: needs no smoothing; no hold in it."""
     if sign > 0 and len(voltage):
         moving = voltage < voltage.max() - 1e-3
         capacity, voltage = capacity[moving], voltage[moving]

@@ -46,6 +46,18 @@ def test_plot_has_no_empty_panel(solution, tmp_path):
         assert drawn, axis.get_title()
 
 
+def test_plot_shows_a_flat_capacity_and_no_peak_where_a_pulse_ends(solution):
+    panels = {axis.get_title(): axis for axis in solution.plot().axes if axis.get_title()}
+    capacity = panels["Capacity, and the stage of life"]
+    assert capacity.lines[0].get_ydata().max() < 0.95 * capacity.get_ylim()[1]
+    slow = run(Cell(load_parameters(), area_cm2=50.0), (FAST[0], FAST[2]), cycles=5)
+    pulsed, plain = (
+        max(line.get_ydata().max() for axis in one.plot().axes if axis.get_title() == "dQ/dV" for line in axis.lines)
+        for one in (solution, slow)
+    )
+    assert pulsed < 1.5 * plain
+
+
 @pytest.mark.parametrize("damage", [slice(0, -40), slice(0, 0), slice(100, None)])
 def test_a_damaged_file_is_one_sentence(solution, tmp_path, damage):
     path = solution.save(tmp_path / "s.npz")
