@@ -5,7 +5,7 @@ lithium it can lose until 80 % are left, and isolated lithium D. A cycle binds `
 plan returns the share f of D and corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
 k = f + c    cycles * (sei + lost * c/k) = room + f/k * (D - lost/k) * (1 - exp(-k * cycles))
 A plan is worth cycles * (depth - w_h * hours - w_q * charge spent) in equivalent full cycles. While a reservoir covers
-the loss, D is kept in store: what is fetched later costs no more, and then its return can be measured.
+the loss, D is kept in store for rests to come: what is fetched later costs no more, and then it can be measured.
 """
 
 from struct import calcsize, pack, unpack
@@ -44,11 +44,12 @@ _WHY_FAST_START = const(51)
 _WHY_STORE = const(52)
 
 _PERIODS = (1, 2, 4, 8)
-_WEAR_DOUBT = const(3)  # corrosion of what a pulse moves is not seen as such: taken so many times what is expected
+_WEAR_DOUBT = const(3)  # corrosion by moving is never seen as such: beside rests, so many times what is expected
 _MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
 _SPARE_PPM = const(50000)  # a reservoir below covers no loss
 _TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
 _LEAST_REST_S = const(3600)
+_SELDOM = const(300)  # per mille of the discharges, below which a cell is seldom empty
 _FORMAT = "<BBBii"
 
 
@@ -72,7 +73,7 @@ class Scheduler:
         self._own_way_s = self._own_worn = 0  # how far discharges move isolated lithium, and that times their rate
         self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
         self._own_rest_s = 0  # how long the cell waits empty
-        self._free_s = 0  # how long the last rest could have been
+        self._free_s = 2 * _LEAST_REST_S  # how long the last rest could have been
 
     def after_half_cycle(self, h, estimates, readings, budgets):
         """Decide what comes next. `estimates`: one per cell of the string; `budgets`: what the gate would grant now."""
@@ -290,7 +291,7 @@ class Scheduler:
             rest = rest * p.rest_local_permille // 1000
         back = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way_s) * max(0, pulse)
         back = min(900000, back + freed * self._empty // 1000 * max(0, rest) // 1000)
-        worn = (self._own_worn + worn * _WEAR_DOUBT) * p.pulse_corroded_ppm
+        worn = (self._own_worn + worn * (_WEAR_DOUBT if self._rests() else 1)) * p.pulse_corroded_ppm
         cycles = room * 1000 // max(1, lost + sei)
         k = back + worn
         if k < 100:
@@ -303,11 +304,15 @@ class Scheduler:
             cycles = (cycles + max(0, left) * 1000 // per_cycle) // 2
         return cycles
 
+    def _rests(self):
+        """Whether rests are to be had, which win lithium back without wear."""
+        return self._empty > _SELDOM and max(self._own_rest_s, self._free_s) >= 2 * _LEAST_REST_S
+
     def _refused(self, estimates, action):
         """0, or the reason why an action (bit as in _given_up) is not looked at."""
         p = self.profile
         shown = 0  # cells still to be tried, or whose recovery stands out of the noise
-        hidden = action == 1 or p.weight_hour_ppm  # time for nothing: a rest does no harm
+        hidden = self._rests() if action == 1 else p.weight_hour_ppm  # time for nothing: a rest does no harm
         for e in estimates:
             if e.known == UNKNOWN:
                 return _WHY_UNKNOWN

@@ -151,14 +151,24 @@ def test_what_the_user_does_anyway_is_not_added():
 
 
 def test_a_fast_start_alone_moves_as_much_as_a_fast_drive():
-    slow, fast = (Scheduler(profile(weight_hour_ppm=1_000_000)) for _ in range(2))
-    for scheduler, early in ((slow, 200), (fast, 1500)):
+    slow, hardly, fast = (Scheduler(profile(weight_hour_ppm=1_000_000)) for _ in range(3))
+    for scheduler, early in ((slow, 200), (hardly, 250), (fast, 1500)):
         cell = ToyCell(scheduler.profile, 0)
         for _ in range(8):
             for h in (cell.charge(), cell.discharge()):
                 h.early_rate_permille = max(h.rate_permille, early)
                 scheduler.after_half_cycle(h, [estimate()], user(), gate(pulse_max_permille=1000))
     assert fast._own_way_s > slow._own_way_s and fast._own_worn > slow._own_worn
+    assert hardly._own_way_s == slow._own_way_s
+
+
+def test_rests_go_on_where_no_pulse_can_be_drawn_and_after_the_trials():
+    scheduler = Scheduler(profile())
+    cell = ToyCell(scheduler.profile, 0)
+    some = estimate(isolated_ppm=200_000, rest_trials=9)
+    for h in (cell.charge(), cell.discharge()):
+        scheduler.after_half_cycle(h, [some], user(), gate(pulse_allowed=0))
+    assert scheduler.decision == REST
 
 
 @pytest.mark.parametrize("policy", ["zhang24", "adaptive"])
