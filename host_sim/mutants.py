@@ -143,7 +143,7 @@ def _run(files: list[str], watch: _Watch) -> str:
     """The first test that fails in these files, or an empty text."""
     import pytest
 
-    options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"]
+    options = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
     status = pytest.main([*options, *files], plugins=[watch])
     return watch.failed or ("" if status in (0, 5) else f"exit {int(status)}")  # 5: none of them is wanted
 
@@ -152,6 +152,8 @@ def _fresh() -> None:
     """As if nothing of ours had been imported."""
     os.chdir(ROOT)
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    sys.dont_write_bytecode = False  # what is not mutated is compiled once
     for name in list(sys.modules):
         if name.split(".")[0] in OURS:
             del sys.modules[name]
@@ -244,9 +246,6 @@ def _judged(mutant: Mutant, wanted: list[str]) -> str:
     return by or (_run(sorted({name.partition("::")[0] for name in rest}), _Watch(rest)) if rest else "")
 
 
-_SURVEY: dict = {}
-
-
 def _ready() -> None:
     """What every process needs is imported once."""
     os.nice(10)
@@ -254,24 +253,30 @@ def _ready() -> None:
         importlib.import_module(name)
 
 
-def _judge(mutant: Mutant) -> tuple[str, str]:
-    by = _apart(_judged, mutant, tests_for(mutant, _SURVEY))
+def _judge(task: tuple[Mutant, list[str]]) -> tuple[str, str]:
+    mutant, wanted = task
+    by = _apart(_judged, mutant, wanted)
     return mutant.key, "timeout" if by is None else str(by)
 
 
 def judge(todo: list[Mutant], jobs: int, cache: Path) -> Iterator[tuple[str, str]]:
     """(key, killed by) of each, as they come. Raises InputError when the tests fail without any mutant."""
+    with multiprocessing.get_context("fork").Pool(jobs, _ready) as pool:  # before there is much to carry along
+        survey = _surveyed(cache)
+        yield from pool.imap_unordered(_judge, ((mutant, tests_for(mutant, survey)) for mutant in todo))
+
+
+def _surveyed(cache: Path) -> dict:
+    """The baseline run, kept as long as firmware and tests stay as they are. Raises InputError when a test fails."""
     version = version_of()
     survey = json.loads(cache.read_text(encoding="utf-8")) if cache.exists() else {}
     if survey.get("version") != version:
         survey = _apart(_survey) or {"failed": "the baseline"}
         if survey["failed"]:
             raise InputError(f"relith-sim mutants: {survey['failed']} fails without a mutant")
-        cache.write_text(json.dumps(survey | {"version": version}), encoding="utf-8")
-        survey = json.loads(cache.read_text(encoding="utf-8"))
-    _SURVEY.update(survey)
-    with multiprocessing.get_context("fork").Pool(jobs, _ready) as pool:
-        yield from pool.imap_unordered(_judge, todo)
+        survey["version"] = version
+        cache.write_text(json.dumps(survey), encoding="utf-8")
+    return survey
 
 
 def version_of() -> str:
