@@ -100,7 +100,7 @@ def _curves(voltage_axis, slope_axis, solution):
             main = steps == max(np.unique(steps), key=lambda step, q=capacity, at=steps: np.ptp(q[at == step]))
             slope_axis.plot(*_slope(capacity[main], voltage[main], sign), style, color=colour)
     voltage_axis.set(xlabel="Capacity [mAh cm$^{-2}$]", ylabel="Voltage [V]", title="Charge (dashed) and discharge")
-    if shown:
+    if voltage_axis.get_legend_handles_labels()[0]:
         voltage_axis.legend(fontsize=8)
     slope_axis.set(xlabel="Voltage [V]", ylabel="|dQ/dV| [mAh cm$^{-2}$ V$^{-1}$]", title="dQ/dV")
 

@@ -58,6 +58,12 @@ def test_plot_shows_a_flat_capacity_and_no_peak_where_a_pulse_ends(solution):
     assert pulsed < 1.5 * plain
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("protocol", ["Charge at 1C until 4 V", "Rest for 1 hour"])
+def test_half_a_cycle_is_plotted_without_a_complaint(protocol, tmp_path):
+    run(Cell(load_parameters()), protocol).plot(tmp_path / "p.png")
+
+
 @pytest.mark.parametrize("damage", [slice(0, -40), slice(0, 0), slice(100, None)])
 def test_a_damaged_file_is_one_sentence(solution, tmp_path, damage):
     path = solution.save(tmp_path / "s.npz")
