@@ -125,7 +125,6 @@ class Inventory:
         self.kept[PLATE] = 200
         self.kept[LOW_CHARGE] = self.kept[HIGH_CHARGE] = -1
         self.anchors = []  # (ANCHOR_*, residual in ppm) of the last half-cycle
-        self._watch = outlook.Watch()
         outlook.fill(self)
 
     def dead(self):
@@ -369,7 +368,7 @@ class Inventory:
 
     def rest(self, uv, rest_s):
         """A voltage `rest_s` into a rest that still lasts; 1 when a soft short is suspected. Once an hour is enough."""
-        if self._watch.sags(self.profile, uv, rest_s):
+        if outlook.sags(self.kept, self.profile, uv, rest_s):
             self.kept[SHORT] = self.estimate.short_suspected = 1
         return self.estimate.short_suspected
 

@@ -62,7 +62,9 @@ RESISTANCE = const(24)
 RESISTANCE_SIGMA = const(25)
 FRESH = const(26)  # plated metal, ppb: stripped before the foil beneath it
 ANCHORED = const(27)  # isolated and bound when A was last anchored, ppb
-KEPT = const(28)
+WATCHED = const(28)  # cathode content early in this rest, and how early
+WATCHED_S = const(29)
+KEPT = const(30)
 
 _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
@@ -177,20 +179,15 @@ def hidden_doubt(inventory):
     return max(0, min(lost // 1000 * _HIDDEN_PERMILLE, (lost + max(0, spare)) // 2))
 
 
-class Watch:
-    """Soft short (physics.md §6.5): a rested voltage that sags as no healthy cell's does."""
-
-    def __init__(self):
-        self.content = self.rest_s = 0
-
-    def sags(self, profile, uv, rest_s):
-        """A voltage `rest_s` into a rest. Once an hour is enough."""
-        content, slope = content_ppm(profile, uv)
-        if rest_s < self.rest_s or self.rest_s == 0:
-            self.content, self.rest_s = content, rest_s if rest_s >= _SETTLED_S else 0
-        gone_s = rest_s - self.rest_s
-        unsure = 3000 + 2 * profile.voltage_sigma_uv * 1000000 // slope
-        return gone_s >= _WATCH_S and content - self.content > max(unsure, _LEAK_PPM_PER_H * gone_s // 3600)
+def sags(kept, profile, uv, rest_s):
+    """A voltage `rest_s` into a rest, about once an hour: does it sag as no healthy cell's does (physics.md §6.5)?"""
+    content, slope = content_ppm(profile, uv)
+    gone_s = rest_s - kept[WATCHED_S]
+    if gone_s < 0 or kept[WATCHED_S] == 0:
+        kept[WATCHED], kept[WATCHED_S] = content, rest_s if rest_s >= _SETTLED_S else 0
+        return False
+    unsure = 3000 + 2 * profile.voltage_sigma_uv * 1000000 // slope
+    return gone_s >= _WATCH_S and content - kept[WATCHED] > max(unsure, _LEAK_PPM_PER_H * gone_s // 3600)
 
 
 def missing(kept, sigma_ppm):
