@@ -35,7 +35,8 @@ def profile(weight_hour_ppm=None):
 
 
 def lives(world: str):
-    """(gain of each choice (sets, choices), gain, pulses and hours of rest per cycle of the scheduler (sets, 3))."""
+    """(gain of each choice (sets, choices); of the scheduler (sets, 5): gain, pulses, rests, hours, and the strength of
+    1C that gives the charge of its mean pulse in five minutes)."""
     sets = [one["liu21-carbonate"] for one in load_ensemble(world)]
     prof = profile()
     one_c = prof.one_c_ua / prof.nominal_capacity_uah
@@ -48,7 +49,8 @@ def lives(world: str):
     efc = efc.reshape(len(sets), -1)
     board = Firmware([prof] * len(sets), GOOD)
     own = play(list(sets), board, "liu21", NOMINAL_MAH_CM2, WINDOW, prof.taper_permille, CYCLES)
-    return efc / efc[:, :1], np.column_stack([own.efc / efc[:, 0], own.pulses, own.rests, own.hours])
+    strength = own.charge / np.maximum(own.pulses, 1) * 3600.0 / LENGTHS_S[1] / one_c
+    return efc / efc[:, :1], np.column_stack([own.efc / efc[:, 0], own.pulses, own.rests, own.hours, strength])
 
 
 def picture(path: Path) -> str:
@@ -71,8 +73,10 @@ def picture(path: Path) -> str:
         axes.axhline(mean, color=OWN, lw=1.5)
         axes.axhline(1.0, color=FAINT, lw=0.8)
         axes.spines[["top", "right"]].set_visible(False)
+    left.plot(own[:, 4].mean(), mean, "o", color=OWN)
+    right.plot(own[:, 3].sum() / own[:, 2].sum(), mean, "o", color=OWN)
     text = f"adaptive: {own[:, 1].mean():.0f} pulses and {own[:, 2].mean():.0f} rests in a life"
-    right.text(24.0, mean, text, color=OWN, fontsize=8, ha="right", va="bottom")
+    right.text(24.0, mean + 0.04, text, color=OWN, fontsize=8, ha="right", va="bottom")
     left.set_xlabel("pulse strength in 1C (2.67 mA/cm²)")
     right.set_xlabel("rest in hours, discharged")
     left.set_ylabel("life over that without action")

@@ -165,7 +165,7 @@ def test_a_fast_start_alone_moves_as_much_as_a_fast_drive():
 def test_rests_go_on_where_no_pulse_can_be_drawn_and_after_the_trials():
     scheduler = Scheduler(profile())
     cell = ToyCell(scheduler.profile, 0)
-    some = estimate(isolated_ppm=200_000, rest_trials=9)
+    some = estimate(isolated_ppm=200_000, pulse_trials=9, rest_trials=9)
     for h in (cell.charge(), cell.discharge()):
         scheduler.after_half_cycle(h, [some], user(), gate(pulse_allowed=0))
     assert scheduler.decision == REST
