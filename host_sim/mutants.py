@@ -212,6 +212,7 @@ def tests_for(mutant: Mutant, survey: dict) -> list[str]:
             for file in reach:
                 for line in _named(file).get(name, ()):
                     found |= set(reach[file].get(str(line), ()))
+        found |= {name for name in took_s if found and f"/{ROOMS[mutant.room]}.py" in name}
     found = found or set(took_s)
     return sorted(found, key=lambda name: (f"/{ROOMS[mutant.room]}.py" not in name, took_s.get(name, 0.0), name))
 

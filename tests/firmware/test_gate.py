@@ -336,6 +336,8 @@ def test_a_pulse_waits_until_the_charger_lets_go_but_not_for_ever():
     order(world)
     world.tick(100, world.p.taper_count + 10)
     assert world.state != "PULSE" and not world.bms.gate.due
+    reason = world.outputs.reason
+    assert world.bms.gate._ask(world.bms) == 0 and reason >= 0
     world.tick(100, world.p.taper_count)
     assert world.state == "PULSE"
     world = ready()

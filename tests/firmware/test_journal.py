@@ -208,3 +208,7 @@ def test_the_newer_of_two_is_taken_whichever_slot_it_is_in():
             assert journal.save(b"newest")
             kept = [decode(raw)[1] for raw in store.slots]
             assert sorted(kept) == [b"new", b"newest"]  # written over the old one
+
+
+def test_what_a_load_may_find_is_told_apart():
+    assert (EMPTY, GOOD, BAD) == (0, 1, 2)

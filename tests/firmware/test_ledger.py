@@ -373,3 +373,128 @@ def test_a_bleed_is_booked_to_its_cell_and_to_no_other():
             assert ledger.bled_ppm[k] == 0 or mask >> k & 1
     for k, account in enumerate(ledger.bled):
         assert account.ppm * one.ppm_count_ms + account.ms == exact[k]
+
+
+def test_what_was_booked_from_is_told_apart():
+    assert len({BY_NOTHING, BY_ACCUMULATOR, BY_SAMPLES, BY_GAP}) == 4 and BY_NOTHING == 0
+
+
+@pytest.mark.parametrize("ms, booked", [(1 << 28, BY_GAP), ((1 << 29) - 1, BY_GAP), (1 << 29, BY_NOTHING)])
+def test_how_long_a_gap_may_be(ms, booked):
+    """Half the clock's period; what looks longer ran backwards."""
+    board = Board()
+    ledger = Ledger(units())
+    ledger.count(board.pass_(100, 50), board.belief, False)
+    r = board.pass_(ms, 50)
+    r.charge_restarts += 1
+    ledger._sample = 0
+    ledger.count(r, board.belief, False)
+    assert ledger.booked == booked
+
+
+# mean of samples and of accumulator, and how far samples lie apart -> disagree after it, from 0 and from 1
+WINDOWS = [
+    (0, 537, 0, 0, 0), (0, 538, 0, 1, 1), (32_000, 33_554, 0, 0, 0), (32_000, 33_600, 0, 1, 1), (0, -537, 0, 0, 0),
+    (0, -538, 0, 1, 1), (0, 0, 521, 0, 0), (0, 0, 522, 0, 1), (16_000, 16_000, 1521, 0, 0),
+    (16_000, 16_000, 1522, 0, 1), (0, 641, 100, 0, 0), (0, 642, 100, 1, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("samples, accumulator, spread, from_0, from_1", WINDOWS)
+def test_accumulator_against_samples_to_the_count(samples, accumulator, spread, from_0, from_1):
+    for before, after in ((0, from_0), (1, from_1)):
+        ledger = Ledger(units())
+        ledger.disagree = before
+        half = spread // 2
+        ledger._compare(accumulator, 1000, samples - half, samples - half + spread)
+        assert (ledger.disagree, ledger.doubt, ledger._window_ms) == (after, after, 0)
+        booked = abs(accumulator - samples) * 1000 if from_0 else 0
+        assert total_us(ledger.gaps, (430_200, 0)) == booked * 1000
+        assert ledger.gap_ppm == ledger.gaps.ppm
+
+
+def test_a_window_of_comparison():
+    """From one to two seconds; what would make it longer begins it anew, what is longer by itself is only doubted."""
+    ledger = Ledger(units())
+    ledger._compare(1, 999, 100, 130)
+    state = ("_window_ms", "_window_sum", "_window_charge", "_window_spread")
+    assert [getattr(ledger, name) for name in state] == [999, 115 * 999, 1, 30]
+    ledger._compare(2, 1002, 0, 0)  # 2001: anew, and complete at once
+    assert [getattr(ledger, name) for name in state] == [0, 0, 2, 0]
+    ledger._compare(1, 999, 100, 130)
+    ledger._compare(2, 1001, 50, 60)
+    assert [getattr(ledger, name) for name in state] == [0, 115 * 999 + 55 * 1001, 3, 30]
+    ledger.doubt = 0
+    ledger._compare(5000, 2000, 2500, 2500)
+    assert ledger._window_charge == 5000 and ledger.doubt == 0
+    ledger._compare(1, 500, 0, 0)
+    ledger._compare(5000, 2001, 2500, 2500)
+    assert ledger._window_ms == 0 and ledger.doubt == 0
+    for apart, doubt in ((521 + 156, 0), (521 + 158, 1), (-521 - 156, 0), (-521 - 160, 1)):
+        ledger._compare((2500 - apart) * 4, 4000, 2500, 2500)
+        assert ledger.doubt == doubt, apart
+
+
+def test_a_pair_needs_both():
+    board = Board()
+    ledger = Ledger(units())
+    ledger.count(board.pass_(100, 50), board.belief, False)
+    assert ledger._pair
+    for field in ("charge_ok", "current_ok"):
+        r = board.pass_(100, 50)
+        setattr(r, field, 0)
+        board.belief.update(r)
+        ledger.count(r, board.belief, False)
+        assert not ledger._pair
+        setattr(r, field, 1)
+
+
+@pytest.mark.parametrize(
+    "charge", [0, 1, (1 << 19) - 1, 1 << 19, (1 << 25) - 1, 1 << 25, 3 << 25, (5 << 25) + (1 << 19) + 77]
+)
+def test_any_size_of_charge_is_booked_whole(charge):
+    for sign in (1, -1):
+        ledger = Ledger(units())
+        ledger._book(sign * charge)
+        account, other = ledger.charged, ledger.discharged
+        if sign < 0 and charge:
+            account, other = other, account
+        assert total_us(account, (430_200, 0)) == charge * 10**6 and total_us(other, (430_200, 0)) == 0
+        ppm = account.cycles * CYCLE_PPM + account.ppm
+        assert ledger.moved_ppm == (ppm if sign > 0 or not charge else -ppm) and ledger.booked == BY_ACCUMULATOR
+
+
+@pytest.mark.parametrize("twice, ms", [(0, 5), (7, 1001), (-7, 1001), (2 * COUNT_MAX, 65_535), (-1, 1)])
+def test_a_trapezoid_is_booked_to_the_microsecond(twice, ms):
+    ledger = Ledger(units())
+    ledger._book_samples(twice, ms)
+    account = ledger.charged if twice >= 0 else ledger.discharged
+    assert total_us(account, (430_200, 0)) == abs(twice) * ms * 500 and ledger.booked == BY_SAMPLES
+
+
+@pytest.mark.parametrize("ms", [1, 65_535, 65_536, 65_537, 200_000])
+def test_a_gap_of_any_length(ms):
+    ledger = Ledger(units())
+    ledger._count = -500
+    ledger._gap(ms, 450)
+    assert total_us(ledger.gaps, (430_200, 0)) == 500 * ms * 1000
+    assert ledger.gap_ppm == ledger.gaps.ppm and ledger.booked == BY_GAP
+    ledger = Ledger(units())
+    ledger._gap(ms, 0)
+    assert total_us(ledger.gaps, (430_200, 0)) == 400 * ms * 1000  # what counts as no current
+
+
+@pytest.mark.parametrize(
+    "sum_, ms, before, corrections, after, again",
+    [(3600, 3_600_000, 0, 0, 1000, 1), (3600, 3_599_999, 0, 0, 0, 0), (-3600, 3_600_000, 0, 0, -1000, 1),
+     (3600, 3_600_000, 500, 1, 625, 2), (400 * 3600, 3_600_000, 7, 1, 7, 1), (399 * 3600, 3_600_000, 0, 0, 399_000, 1)],
+)  # fmt: skip
+def test_the_offset_after_an_hour(sum_, ms, before, corrections, after, again):
+    """1/1000 count; a quarter of what is new; not what would be a leak."""
+    ledger = Ledger(units())
+    ledger.offset_mcount, ledger.corrections, ledger.gain_ppm = before, corrections, 11
+    ledger._zero(sum_, ms, True)
+    assert (ledger.offset_mcount, ledger.corrections, ledger.gain_ppm) == (after, again, 11)
+    assert (ledger._zero_ms, ledger._zero_sum) == ((0, 0) if ms == 3_600_000 else (ms, sum_))
+    ledger._zero(5, 6, False)
+    assert (ledger._zero_ms, ledger._zero_sum) == (0, 0)

@@ -719,3 +719,27 @@ def test_empty_frames_between_two_are_nobodys(host):
 
 def test_a_new_link_knows_nobody():
     at_power_up(link_module.Link(None), session=-1, _reply=-1)
+
+
+def test_a_nonce_is_clock_and_counter(host):
+    for asked in (1, 2, 3):
+        nonce = host.reply("challenge")["nonce"]
+        assert nonce == ((host.board.bms.readings.now_ms ^ host.session) & 0xFFFF) << 14 | asked
+    host.board.link._asked = 0x3FFF
+    assert host.reply("challenge")["nonce"] & 0x3FFF == 0
+
+
+@pytest.mark.parametrize(
+    "data, cause",
+    [(b"\x05abc\0", 1), (encode("command", ask("stop"), 6, 0), 3), (encode("command", ask("stop"), 7, 0xFFFF), 4),
+     (encode("command", ask("stop"), 7, 5), 5), (frame(99, 7, 0, b""), 2)],
+)  # fmt: skip
+def test_each_frame_not_taken_is_counted_under_its_cause(host, data, cause):
+    for count in (1, 2):
+        host.board.arriving.append(data)
+        host.board.tick()
+        assert list(host.board.link.counts) == [count if k == cause else 0 for k in range(6)]
+    host.board.link.counts[cause] = MOST
+    host.board.arriving.append(data)
+    host.board.tick()
+    assert host.board.link.counts[cause] == 0  # wraps
