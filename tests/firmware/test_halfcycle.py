@@ -350,3 +350,13 @@ def test_a_turn_that_came_to_nothing_keeps_what_was_bled():
     lab.ledger.bled_ppm[0] = 0
     lab.go(30, 1000)
     assert not lab.tracker._turning and list(lab.tracker._main.bled_ppm) == [3, 0]
+
+
+def test_a_pause_within_a_turn_is_part_of_it():
+    """A little out, a pause, and on: one turn, complete when half a percent has moved."""
+    lab = Lab().go(600, 300, 3_900_000)
+    lab.go(10, -500, 3_700_000).go(30, 0).go(10, -500)
+    assert lab.tracker._turning and lab.complete == []
+    lab.go(20, -500)
+    assert [cells[0].kind for cells in lab.complete] == [1] and lab.tracker._main.kind == -1
+    assert lab.tracker._main.net_ppm == pytest.approx(40 * 0.5 * PPM_S, rel=1e-2)

@@ -743,3 +743,18 @@ def test_each_frame_not_taken_is_counted_under_its_cause(host, data, cause):
     host.board.arriving.append(data)
     host.board.tick()
     assert host.board.link.counts[cause] == 0  # wraps
+
+
+@pytest.mark.parametrize("length", [255, 256, 300, 1000])
+def test_a_frame_that_is_too_long_is_refused_and_the_next_is_taken(host, length):
+    host.board.arriving = [b"\x01" * length + b"\0"]
+    host.replies(length // 256 + 2)
+    assert list(host.board.link.counts) == [0, 1, 0, 0, 0, 0]
+    assert host.reply("command", ask("stop"))["refusal"] == 0
+
+
+def test_a_reason_is_of_its_own_frame(host):
+    host.board.bms.says = 33
+    assert host.reply("command", ask("stop"))["reason"] == 33
+    done = host.reply("begin", {"size": 5, "crc30": 1})
+    assert (done["refusal"], done["reason"], done["field"]) == (0, 0, 0)
