@@ -758,3 +758,13 @@ def test_a_reason_is_of_its_own_frame(host):
     assert host.reply("command", ask("stop"))["reason"] == 33
     done = host.reply("begin", {"size": 5, "crc30": 1})
     assert (done["refusal"], done["reason"], done["field"]) == (0, 0, 0)
+
+
+def test_session_zero_is_a_session():
+    """After 65 536 starts: begun once, not anew with every byte."""
+    controller = Controller()
+    controller.boots = 1 << 16
+    host = Host(Board(controller))
+    buffers = len(host.board.link._tx)
+    assert host.session == 0 and host.reply("command", ask("stop"))["refusal"] == 0
+    assert len(host.board.link._tx) == buffers == len(catalogue.TO_HOST)
