@@ -498,3 +498,10 @@ def test_the_offset_after_an_hour(sum_, ms, before, corrections, after, again):
     assert (ledger._zero_ms, ledger._zero_sum) == ((0, 0) if ms == 3_600_000 else (ms, sum_))
     ledger._zero(5, 6, False)
     assert (ledger._zero_ms, ledger._zero_sum) == (0, 0)
+
+
+@pytest.mark.parametrize("apart, booked", [(500_000, 500_000), (600_000, 1 << 19)])
+def test_a_wild_accumulator_is_booked_as_far_as_the_monitor_can_see(apart, booked):
+    ledger = Ledger(units())
+    ledger._compare(apart, 1000, 0, 0)
+    assert total_us(ledger.gaps, (430_200, 0)) == booked * 10**6
