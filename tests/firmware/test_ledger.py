@@ -144,6 +144,7 @@ def test_a_register_that_says_more_than_it_can_have_seen_is_not_booked(jump):
     board.run_ms += jump * 1000
     ledger.count(board.pass_(1000, 50_000), board.belief, False)
     assert ledger.booked == BY_SAMPLES and ledger.restarts == 1
+    assert (ledger.disagree, ledger.doubt, ledger._window_ms) == (1, 1, 0)
     ledger.count(board.pass_(1000, 50_000), board.belief, False)
     assert net_us(ledger, (430_200, 0)) == 3 * 50_000 * 1_000_000
 
@@ -487,7 +488,8 @@ def test_a_gap_of_any_length(ms):
 @pytest.mark.parametrize(
     "sum_, ms, before, corrections, after, again",
     [(3600, 3_600_000, 0, 0, 1000, 1), (3600, 3_599_999, 0, 0, 0, 0), (-3600, 3_600_000, 0, 0, -1000, 1),
-     (3600, 3_600_000, 500, 1, 625, 2), (400 * 3600, 3_600_000, 7, 1, 7, 1), (399 * 3600, 3_600_000, 0, 0, 399_000, 1)],
+     (3600, 3_600_000, 500, 1, 625, 2), (400 * 3600, 3_600_000, 7, 1, 7, 1), (399 * 3600, 3_600_000, 0, 0, 399_000, 1),
+     (1_439_280, 3_600_000, 0, 0, 399_800, 1)],
 )  # fmt: skip
 def test_the_offset_after_an_hour(sum_, ms, before, corrections, after, again):
     """1/1000 count; a quarter of what is new; not what would be a leak."""

@@ -718,7 +718,10 @@ def test_empty_frames_between_two_are_nobodys(host):
 
 
 def test_a_new_link_knows_nobody():
-    at_power_up(link_module.Link(None), session=-1, _reply=-1)
+    link = link_module.Link(None)
+    at_power_up(link, session=-1, _reply=-1)
+    told = {name for names, _ in catalogue.TO_HOST[:5] for name in names}
+    assert all(hasattr(link, name) for name in told)
 
 
 def test_a_nonce_is_clock_and_counter(host):
