@@ -20,7 +20,7 @@ WINDOW = {"NMC811": (3.0, 4.2), "LFP": (2.5, 3.6)}
 NOMINAL_MAH_CM2 = 4.0
 TAPER_PERMILLE = 50
 RATE = 0.3
-END_OF_LIFE = 0.3  # of nominal capacity; a cell below is not looked at any more
+END_OF_LIFE = 0.3  # of nominal capacity; a cell that has delivered less in a discharge is not looked at any more
 # 1 sigma of the cells about the mean: of the logarithm, and relative
 LOG_SPREAD = {
     "isolation_base": 0.25,
@@ -99,6 +99,7 @@ def play(life: Life):
     rng = np.random.default_rng((life.seed, 12))
     lives = lives_of(life, spread_cells(mean_cell(life, life.world), life.cells, life.seed))
     out = []
+    alive = np.ones(lives.n, bool)
     for k in range(life.cycles):
         tenth = k % 10 == 0
         if life.use == "mixed":
@@ -120,14 +121,15 @@ def play(life: Life):
             lives.rest(8 * 3600.0, True)
         else:
             lives.rest(7200.0 if tenth else 600.0, tenth)
-        if np.all(capacity(lives.truth()) < END_OF_LIFE):
+        alive &= lasts(discharge)
+        if not alive.any():
             break
     return out
 
 
-def capacity(truth):
-    """What a full discharge would give, in nominal capacities."""
-    return np.minimum(truth["swing"], truth["cathode"] + truth["active"])
+def lasts(discharge):
+    """Which cells (n,) are not yet at their end, from the totals of a discharge."""
+    return discharge["charge"] >= END_OF_LIFE
 
 
 def records(halves, sensors: SensorClass, seed):

@@ -8,7 +8,7 @@ import numpy as np
 from relith.halfcycle import END_LOW
 from relith.inventory import Inventory
 
-from host_sim.estimator_lives import END_OF_LIFE, capacity, records
+from host_sim.estimator_lives import lasts, records
 from host_sim.half_cycles import SensorClass
 
 STORES = ("cathode", "active", "isolated", "sei")
@@ -36,13 +36,13 @@ def follow(halves, profile, sensors: SensorClass, seed=0, estimator=Inventory):
     inventories = [estimator(profile, 0) for _ in range(halves[0][1]["cathode"].size)]
     rows: dict[str, list] = {}
     alive = np.ones(len(inventories), bool)
-    for totals, truth, seen, hourly_uv in records(halves, sensors, seed):
+    for totals, _, seen, hourly_uv in records(halves, sensors, seed):
         for k in np.flatnonzero(alive):
             for hour, uv in enumerate(hourly_uv):
                 inventories[k].rest(int(uv[k]), 3600 * (hour + 1))
             inventories[k].half_cycle(seen[k])
         if totals["kind"] < 0:
-            alive &= capacity(truth) >= END_OF_LIFE
+            alive &= lasts(totals)
             for name in SEEN:
                 rows.setdefault(name, []).append([getattr(x.estimate, name) for x in inventories])
             rows.setdefault("booked", []).append([[x.filter.x[i] for i in BOOKED] for x in inventories])

@@ -32,7 +32,7 @@ from relith.udfilter import ONE, Filter, root
 ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charged, cathode full, anode bare
 
 _PPB = const(1000)  # ppb per ppm
-_END_SIGMA = const(3000000)  # metal left in reach at an anode-limited end
+_END_SIGMA = const(1700000)  # metal left in reach at an anode-limited end
 _FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation

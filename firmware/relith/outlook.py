@@ -70,8 +70,9 @@ _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
 _WATCH_S = const(14400)
 _OLD = const(200)  # half-cycles without an anchor of the anode, after which one is advised
-_SPLIT_PERMILLE = const(300)  # of the loss: which mechanism it was nobody measures
-_HIDDEN_PERMILLE = const(1500)  # of the loss since the last anchor: a law of loss may be off by so much, for good
+_SPLIT_PERMILLE = const(145)  # of the loss: which mechanism it was nobody measures
+_HIDDEN_PERMILLE = const(1000)  # of the loss since the last anchor: a law of loss may be off by so much, for good
+_LOSS_BIAS = const(4000)
 _CATHODE_BIAS = const(6000)  # of what anchors say of the cathode, alike every time
 _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
@@ -94,7 +95,7 @@ def fill(inventory):
     e.sei_sigma_ppm = _hypot(f.sigma_of(S), split)
     e.isolated_sigma_ppm = _hypot(f.sigma(dead) // _PPB, split)
     e.active_sigma_ppm = _hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
-    e.loss_sigma_ppm = _hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden)
+    e.loss_sigma_ppm = _hypot(_hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
     swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
     if f.mean(moving) < f.x[Q]:
         e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, _hypot(f.sigma(moving) // _PPB, hidden)
