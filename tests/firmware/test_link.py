@@ -742,6 +742,8 @@ def test_each_frame_not_taken_is_counted_under_its_cause(host, data, cause):
         host.board.arriving.append(data)
         host.board.tick()
         assert list(host.board.link.counts) == [count if k == cause else 0 for k in range(6)]
+        message = {1: 0, 2: 99}.get(cause, 1)  # a damaged one has no name
+        assert host.board.bms.log[-1] == (message, cause, 0) and len(host.board.bms.log) == count
     host.board.link.counts[cause] = MOST
     host.board.arriving.append(data)
     host.board.tick()
