@@ -79,7 +79,7 @@ class Estimate:
         self.cycles_to_end = 0  # until 80 % of the profile's capacity
         self.end_foreseen = self.advice = 0  # outlook.END_*, outlook.ADVICE_*
         self.short_suspected = 0  # 1: rest sag, or charge that never comes out
-        self.since_anchor = 0  # half-cycles since A was last anchored
+        self.since_anchor = 0  # discharges since A was last anchored
         self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
 
 

@@ -12,7 +12,7 @@ from array import array
 ONE = 1000000000
 _LIMIT = 1 << 62
 # Mean of a normal cut off below zero, in its own sigmas: z -> phi(z)/Phi(z), from z = -4 in steps of 1/2, per mille
-_MILLS = (4226, 3751, 3283, 2823, 2373, 1939, 1525, 1141, 798, 509, 288, 139, 55, 18, 4, 1, 0)
+_MILLS = (4226, 3751, 3283, 2823, 2373, 1939, 1525, 1141, 798, 509, 288, 139)
 
 
 def fit(value):
@@ -41,15 +41,6 @@ class Filter:
         self.x = array("q", [0] * n)
         self.d = array("q", [1] * n)
         self.u = array("q", [0] * (n * (n - 1) // 2))
-
-    def start(self, i, mean, sigma):
-        """State i independent of the others."""
-        self.x[i] = fit(mean)
-        self.d[i] = fit(max(1, sigma * sigma))
-        for j in range(self.n):
-            if j != i:
-                low, high = (i, j) if i < j else (j, i)
-                self.u[high * (high - 1) // 2 + low] = 0
 
     def flow(self, i, j, factor):
         """Covariance of x[i] += factor/ONE * x[j], j > i: row i of U gains `factor` times row j."""
@@ -146,17 +137,14 @@ class Filter:
         return residual
 
     def positive(self, h):
-        """Condition on h·x > 0: the measurement that gives mean and variance of the normal cut at zero."""
+        """Condition on h·x > 0, its mean below one sigma: the measurement that gives mean and variance of the normal
+        cut at zero.
+        """
         variance = self.variance(h)
         mean = self.mean(h)
-        sigma = root(variance)
-        if sigma < 1 or mean > 4 * sigma:
-            return
+        sigma = max(1, root(variance))
         z = max(-4000, mean * 1000 // sigma)
         k, part = (z + 4000) // 500, (z + 4000) % 500
-        mills = (_MILLS[k] * (500 - part) + _MILLS[k + 1] * part) // 500 if k < 16 else 0
-        cut = mills * (mills + z) // 1000  # share of the variance that goes, per mille
-        if mills < 1 or cut < 1:
-            return
-        cut = min(cut, 950)
+        mills = (_MILLS[k] * (500 - part) + _MILLS[k + 1] * part) // 500
+        cut = min(mills * (mills + z) // 1000, 950)  # share of the variance that goes, per mille
         self.update(h, mean + sigma * mills // cut, variance * (1000 - cut) // cut)

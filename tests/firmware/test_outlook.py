@@ -2,7 +2,8 @@
 
 import pytest
 from relith import outlook
-from relith.inventory import UNKNOWN, Inventory
+from relith.inventory import INFERRED, MEASURED, UNKNOWN, Inventory
+from relith.lossmodel import moved_ppm
 
 from tests.firmware.toy_cell import ToyCell, profile
 
@@ -86,3 +87,41 @@ def test_charge_that_never_comes_out():
             inventory.half_cycle(h)
             inventory.half_cycle(cell.discharge())
         assert inventory.estimate.short_suspected == expected
+
+
+def test_a_faded_cathode_is_stage_three_and_an_old_anchor_asks_for_a_full_discharge():
+    prof = profile(reservoir_ppm=5_000_000, reservoir_sigma_ppm=30_000, cathode_fade_ppm=1000)
+    _, inventory = live(prof, 1, 110)
+    e = inventory.estimate
+    assert e.stage == 3 and e.since_anchor > 100
+    assert e.advice == outlook.ADVICE_FULL_DISCHARGE and e.active_sigma_ppm > 50_000
+
+
+def test_what_was_measured_long_ago_is_inferred():
+    cell, inventory = live(profile(), 1, 12)
+    assert inventory.estimate.known == MEASURED
+    for _ in range(22):
+        inventory.half_cycle(cell.charge(depth=0.3))
+        inventory.half_cycle(cell.discharge(depth=0.25))
+    assert inventory.estimate.known == INFERRED
+
+
+def test_a_flat_curve_anchors_only_at_full_charge():
+    """LFP: 0.1 mV over half the content says nothing of the cathode."""
+    table = {"ocv_content_ppm": [0, 20000, 900000, 1000000], "ocv_uv": [3600000, 3340000, 3330000, 2500000]}
+    prof = profile(**table, max_uv=3_600_000, min_uv=2_500_000)
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    inventory.half_cycle(cell.charge())
+    inventory.half_cycle(cell.discharge(depth=0.5, rested=True))
+    assert inventory.anchors == []
+
+
+def test_a_fast_start_of_the_users_own_moves_isolated_lithium():
+    prof = profile()
+    cell = ToyCell(prof, 1)
+    cell.charge()
+    slow = cell.discharge(depth=0.5)
+    assert moved_ppm(prof, slow)[0] == 0
+    slow.early_rate_permille = 1000
+    share, corroded = moved_ppm(prof, slow)
+    assert share > 50_000 and corroded > 0
