@@ -389,6 +389,7 @@ def test_limits_of_temperature_tighten_with_isolated_lithium(isolated_ppm, tight
 
 def test_a_new_protection_has_seen_nothing():
     watched = Protection(profile())
+    assert watched.soft == watched.no_charge == watched.no_discharge == watched.alarms == watched.fault == 0
     at_power_up(
         watched,
         _values=[0, 0, -(1 << 29), *[0] * 22],
