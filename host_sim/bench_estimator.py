@@ -169,7 +169,8 @@ def loss_rows(results):
 
 
 def label(life):
-    return f"{life.world} {life.use} N/P {life.np_ratio:g}"
+    special = " pulses" * (life.pulse_every > 0) + " rests" * (life.rest_every > 0) + " mild" * (life.mild < 1.0)
+    return f"{life.world} {life.use} N/P {life.np_ratio:g}{special}"
 
 
 def reservoir_rows(results):
