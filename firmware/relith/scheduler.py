@@ -151,12 +151,13 @@ class Scheduler:
         self._since_pulse = min(self._since_pulse + 1, 255)
         can = budgets.pulse_allowed and budgets.pulse_max_permille and budgets.pulse_max_s
         if p.policy != _ADAPTIVE:
-            if not can:
+            # whole or not at all: half of a pulse does little; the budget grants seconds of the strongest one
+            charge = p.pulse_fixed_permille * p.pulse_fixed_s
+            if not can or charge > budgets.pulse_max_permille * budgets.pulse_max_s:
                 return _WHY_GATE
             if self._waits(PULSE):
                 return _WHY_REFUSED
-            self.pulse_permille = min(p.pulse_fixed_permille, budgets.pulse_max_permille)
-            self.pulse_s = min(p.pulse_fixed_s, budgets.pulse_max_s)
+            self.pulse_permille, self.pulse_s = p.pulse_fixed_permille, p.pulse_fixed_s
             return _WHY_FIXED_PULSE
         why = self._refused(estimates, 1)
         if why:
