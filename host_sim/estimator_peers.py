@@ -88,7 +88,8 @@ class LossLine:
         low = [(np.asarray(t["end"]) == END_LOW) & np.ones(x["cathode"].size, bool) for t, x in halves if t["kind"] < 0]
         moved = np.cumsum([t["charge"] for t, _ in halves if t["kind"] < 0], axis=0)
         limited = [truth["anode_limited"] for totals, truth in halves if totals["kind"] < 0]
-        return LossLine(profile, open_loop, moved, np.array(low), np.array(limited))
+        alive = np.logical_and.accumulate([lasts(totals) for totals, _ in halves if totals["kind"] < 0], axis=0)
+        return LossLine(profile, open_loop, moved, np.array(low) & alive, np.array(limited))
 
     def rates(self):
         """What an equivalent full cycle isolated and bound of late, (cycles, n) each."""
