@@ -161,12 +161,15 @@ class Inventory:
             self._recover(PULSE, share, corroded, h.pulse_s)
         # coulombs: C changes by what passed, in doubt by gain, offset and gaps
         hours = h.duration_s * ONE // 3600
-        moved = f.x[OFFSET] * hours // ONE - charge - charge * f.x[GAIN] // ONE
+        drift = f.x[OFFSET] * hours // ONE
+        moved = drift - charge - charge * f.x[GAIN] // ONE
         f.x[C] += moved
         f.flow(C, GAIN, -charge)
         f.flow(C, OFFSET, hours)
         f.noise(C, h.gap_ppm * _PPB + 20 * _PPB)
-        kept[NET] -= moved // _PPB
+        # contradicting anchors drag gain and offset about: gain cancels in a cycle, and no sensor drifts beyond 3 sigma
+        most = 3 * p.offset_sigma_ppm_per_h * h.duration_s * _PPB // 3600
+        kept[NET] += (charge - max(-most, min(most, drift))) // _PPB
         kept[NET_DOUBT] += h.gap_ppm + f.sigma_of(OFFSET) * h.duration_s // 3600
         if kept[FULL_S]:
             kept[FULL_S] += h.duration_s + h.rest_before_s

@@ -48,3 +48,13 @@ def test_anchors_are_logged_with_their_residuals():
     assert {kind for kind, _ in anchors} <= set(range(1, ANCHOR_BARE + 1))
     assert ANCHOR_FULL in {kind for kind, _ in anchors}
     assert all(abs(residual) < 1_000_000 for _, residual in anchors)
+
+
+def test_a_cell_that_was_charged_elsewhere_is_no_short():
+    """The jump contradicts the anchors and drags the learned offset far off; charge must not seem to vanish by it."""
+    world = World(share=0.9)
+    world.cycle()
+    world.share = 0.7  # on the bench, unseen
+    for _ in range(5):
+        world.cycle()
+    assert world.bms.short_suspected == 0 and "soft_short" not in world.alarms()
