@@ -171,6 +171,27 @@ def test_rests_go_on_where_no_pulse_can_be_drawn_and_after_the_trials():
     assert scheduler.decision == REST
 
 
+def test_a_fixed_pulse_that_was_refused_is_not_asked_for_again_at_once():
+    scheduler = Scheduler(profile(policy=POLICIES.index("liu21")))
+    cell = ToyCell(scheduler.profile, 0)
+    asked, said = [], []
+    for _ in range(12):
+        scheduler.after_half_cycle(cell.charge(), [estimate()], user(), gate())
+        asked.append(scheduler.decision)
+        said.append(REASONS[scheduler.reason])
+        scheduler.after_half_cycle(cell.discharge(), [estimate()], user(), gate())  # without the pulse
+    assert asked[:3] == [PULSE, NONE, PULSE] and asked.count(PULSE) <= 4
+    assert "refused it" in said[1]
+
+
+def test_a_fixed_pulse_is_given_whole_or_not_at_all():
+    """The budget grants seconds of the strongest current: 2 min at 1C want 60 s of 2C, and 59 are not enough."""
+    for longest_s, expected in ((59, 0), (60, 4)):
+        _, _, scheduler, done = live("liu21", 4, budgets=gate(pulse_max_s=longest_s), pulse_fixed_s=120)
+        assert len(done) == expected
+        assert not done or (scheduler.pulse_permille, scheduler.pulse_s) in ((0, 0), (1000, 120))
+
+
 @pytest.mark.parametrize("policy", ["zhang24", "adaptive"])
 def test_a_rest_that_was_refused_is_not_asked_for_again_at_once(policy):
     scheduler = Scheduler(profile(policy=POLICIES.index(policy)))
