@@ -75,12 +75,12 @@ class INA228:
 
     def start(self, charge_limit_count=0, discharge_limit_count=0):
         """Set the chip up; limits are magnitudes beyond which ALERT is pulled (0: none). Raises OSError."""
-        if self._get(_MANUFACTURER_ID) != 0x5449 or self._get(_DEVICE_ID) >> 4 != 0x228:
-            raise OSError(_ENODEV)
-        if charge_limit_count:
+        if charge_limit_count:  # limits first: a chip that is missing now gets them when sample() takes it up
             self.over_limit = self._limit(charge_limit_count)
         if discharge_limit_count:
             self.under_limit = -self._limit(discharge_limit_count)
+        if self._get(_MANUFACTURER_ID) != 0x5449 or self._get(_DEVICE_ID) >> 4 != 0x228:
+            raise OSError(_ENODEV)
         self._put(_CONFIG, _RST)
         self._configure()
 
@@ -118,24 +118,24 @@ class INA228:
                 self.restarts = (self.restarts + 1) & 0xFFFF
                 self._configure()
             flags = self._get(_DIAG_ALRT)  # before CHARGE: reading that clears its overflow flag
+            if flags & _OVER:  # reading has cleared them
+                self.over = 1
+            if flags & _UNDER:
+                self.under = 1
             three = self._three
             five = self._five
-            self.i2c.readfrom_mem_into(self.address, _CURRENT, three)
-            self.i2c.readfrom_mem_into(self.address, _CHARGE, five)
-            self.current_count = (((three[0] << 16 | three[1] << 8 | three[2]) ^ 0x800000) - 0x800000) >> 4
-            self.charge_hi = ((five[0] << 12 | five[1] << 4 | five[2] >> 4) ^ 0x80000) - 0x80000
-            self.charge_lo = (five[2] & 15) << 16 | five[3] << 8 | five[4]
             self.i2c.readfrom_mem_into(self.address, _VBUS, three)
             raw = three[0] << 12 | three[1] << 4 | three[2] >> 4
-            self.bus_uv = raw * 195 + (raw * 5 >> 4)  # 195.3125 uV a count (section 7.6.1.6)
+            self.i2c.readfrom_mem_into(self.address, _CURRENT, three)
+            self.i2c.readfrom_mem_into(self.address, _CHARGE, five)
         except OSError:
             return 0
+        self.bus_uv = raw * 195 + (raw * 5 >> 4)  # 195.3125 uV a count (section 7.6.1.6)
+        self.current_count = (((three[0] << 16 | three[1] << 8 | three[2]) ^ 0x800000) - 0x800000) >> 4
+        self.charge_hi = ((five[0] << 12 | five[1] << 4 | five[2] >> 4) ^ 0x80000) - 0x80000
+        self.charge_lo = (five[2] & 15) << 16 | five[3] << 8 | five[4]
         if flags & _CHARGEOF:
             self.rollovers = (self.rollovers + 1) & 0xFFFF
-        if flags & _OVER:
-            self.over = 1
-        if flags & _UNDER:
-            self.under = 1
         self.broken = 0 if flags & _MEMSTAT else 1
         return 1
 

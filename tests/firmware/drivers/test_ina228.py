@@ -94,6 +94,18 @@ def test_restart_is_seen_counted_and_set_up_again():
     assert driver.restarts == 1 and driver.current_count == pytest.approx(52429, abs=8)
 
 
+def test_a_chip_that_was_missing_at_the_start_is_taken_up_with_its_limits():
+    """Safety rule 2: what pulls ALERT must not depend on who was there first."""
+    bus, model, driver = wired()
+    bus.unpowered = {0x40}
+    with pytest.raises(OSError):
+        driver.start(charge_limit_count=100_000, discharge_limit_count=200_000)
+    bus.unpowered = set()
+    assert driver.sample() == 1
+    assert model.registers[chip.SOVL] == 6179  # 1.9073 A through 16.2 mohm in steps of 5 uV
+    assert model.registers[chip.SUVL] == 0x10000 - 12359
+
+
 def test_a_calibration_equal_to_the_reset_value_is_passed_by():
     assert shunt_cal(15625, 20000, 0) == 4097  # exactly 4096 would hide every restart
 
@@ -161,6 +173,29 @@ def test_silent_bus_keeps_the_last_values_and_says_so(fault):
     assert (driver.current_count, limbs(driver), driver.bus_uv) == seen
     bus.stuck, bus.unpowered = False, set()
     assert driver.sample() == 1 and driver.restarts == 0
+
+
+@pytest.mark.parametrize("answered", range(5))
+def test_a_bus_that_fails_half_way_changes_no_figure_and_loses_no_trip(answered, monkeypatch):
+    bus, model, driver = wired()
+    driver.start(discharge_limit_count=100_000)
+    driver.sample()
+    model.current_a, model.bus_v = -3.0, 4.0
+    bus.advance(1000)
+    transfer, last = bus.transfer, bus.transfers + answered
+    monkeypatch.setattr(bus, "unpowered", {0x40} if not answered else set())
+
+    def cut(address, out, count):
+        data = transfer(address, out, count)
+        bus.unpowered = {0x40} if bus.transfers >= last else set()
+        return data
+
+    monkeypatch.setattr(bus, "transfer", cut)
+    assert driver.sample() == 0
+    assert (driver.current_count, limbs(driver), driver.bus_uv, driver.rollovers) == (0, 0, 0, 0)
+    monkeypatch.undo()
+    bus.unpowered = set()
+    assert driver.sample() == 1 and driver.under == 1 and limbs(driver) < 0
 
 
 @pytest.mark.parametrize("taken", [1, 2])
