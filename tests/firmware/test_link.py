@@ -365,6 +365,14 @@ def test_a_controller_that_raises_is_heard_once(host):
     assert len(host.board.bms.commands) == 1
 
 
+def test_nothing_is_read_while_a_reply_waits(host):
+    """As after a tick that failed before it was sent: what arrives stays where it is."""
+    for _ in range(2):
+        host.put("hello")
+        host.board.link.poll(host.board.bms)
+    assert len(host.board.arriving) == 1
+
+
 # ---- dangerous commands
 DANGEROUS = [("clear_latch", 0), ("arm", 30), ("calibrate", 5), ("commission", 0), ("reboot", 0)]
 
