@@ -101,7 +101,11 @@ def instrument_of(one: InstrumentFile, node: loopback.Node, stack: contextlib.Ex
             node.emulator = unit
         address = stack.enter_context(loopback.Serving(unit)).address
     timeout_s = max(0.5, 2.0 * one.deadline_s)  # a reply that is merely late is told from none
-    return build(one.role, address, one.dialect, timeout_s=timeout_s, channel=one.channel, deadline_s=one.deadline_s)
+    more = {"timeout_s": timeout_s, "channel": one.channel, "deadline_s": one.deadline_s}
+    try:
+        return build(one.role, address, one.dialect, **more)
+    except InputError as error:
+        raise InputError(f"instruments.{one.role}.address: {error}") from None
 
 
 def board_of(rig: Rig, profile: Profile, text: str, node: loopback.Node, sensors: SensorModel | None) -> Board:
@@ -362,8 +366,7 @@ class OnCell(Live):
         elif not -limits.sink_current_a <= current_a <= limits.source_current_a:
             wrong = f"current is {current_a:.3f} A, allowed -{limits.sink_current_a:g} … {limits.source_current_a:g} A"
         if wrong:
-            self.stop()
-            raise EmergencyStop(f"emergency stop: {wrong}; relay opened, board told to stop")
+            raise EmergencyStop(f"emergency stop: {wrong}; {self.stop()}")
         return UNKNOWN_TRUTH | {
             "lowest_cell_voltage": min(volts),
             "highest_cell_voltage": max(volts),
@@ -371,7 +374,14 @@ class OnCell(Live):
             "temperature": max(told["temp_cdegc"]) * 1e-2,
         }
 
-    def stop(self) -> None:
-        """The emergency stop: contacts first, then the board."""
-        self.bench.all_off()
-        self.board.command("stop")
+    def _listen(self, now_s: float) -> None:
+        try:
+            super()._listen(now_s)
+        except Lost as error:  # it may still hear
+            raise Lost(f"{error}; {self.stop()}") from None
+
+    def stop(self) -> str:
+        """The emergency stop: contacts first, then the board. What came of it, in words."""
+        failed = self.bench.all_off()
+        relay = "relay opened" if "relay" in self.bench.instruments else "there is no relay"
+        return f"{'; '.join(failed) or relay}, board told to stop ({self.board.command('stop')})"

@@ -21,6 +21,7 @@ from hil.rigs import Rig
 from hil.scenario import Scenario
 from hil.trace import Trace
 from hil.units import show
+from host_sim.errors import InputError
 from host_sim.version import version
 
 PASSED, FAILED, CANNOT, ERROR = "passed", "failed", "cannot", "error"
@@ -104,6 +105,9 @@ def run(
             result.reason = f"{failed[0].text}: {failed[0].measured} (allowed: {failed[0].limit})"
     except (InstrumentError, LinkError) as error:
         result.state, result.reason = FAILED, str(error)
+    except InputError as error:  # of a port or an address: the rig file names it
+        named = str(error).startswith((f"{scenario.path.name}:", f"{rig.path.name}:"))
+        raise error if named else InputError(f"{rig.path.name}: {error}") from None
     result.took_s = time.perf_counter() - began
     return result
 

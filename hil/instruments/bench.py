@@ -48,11 +48,14 @@ class Bench:
         failed = []
         for instrument in sorted(self.instruments.values(), key=lambda one: not one.has("open")):
             try:
-                if instrument.has("open"):
-                    instrument.open_contact()
-                instrument.off()
+                try:
+                    instrument.off()
+                except KeyboardInterrupt:  # a second Ctrl-C does not leave the others on
+                    instrument.off()
             except errors.InstrumentError as error:
                 failed.append(str(error))
+            except BaseException as error:
+                failed.append(f"{instrument.name}: output state unknown, off not confirmed ({error!r})")
         return failed
 
     def _leave(self, error: BaseException | None) -> None:

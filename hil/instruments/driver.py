@@ -224,18 +224,22 @@ class Instrument:
         self.check_errors()
 
     def off(self) -> None:
-        """Output off, seen to be off; over a new connection when the old one is gone."""
-        if not self.has("output"):
-            return
+        """Contact open, output off, seen to be so; over a new connection when the old one is gone or talks nonsense."""
+        if self.has("open"):
+            self._surely(self.open_contact)
+        if self.has("output"):
+            self._surely(lambda: self._set_word("output", "OFF"))
+
+    def _surely(self, act: Callable[[], None]) -> None:
         try:
-            self._set_word("output", "OFF")
-        except errors.InstrumentError as error:
+            act()
+        except Exception as error:
             if self._reopen is None:
                 raise
             try:
                 self._resource.close()
                 self._resource = self._reopen()
-                self._set_word("output", "OFF")
+                act()
             except Exception as second:
                 guard = (
                     f"its own watchdog acts after {self.watchdog_s:g} s" if self.has("watchdog") else "cut its power"

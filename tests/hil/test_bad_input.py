@@ -134,6 +134,11 @@ def test_a_rig_file_with_something_unknown(refused, old, new, sentence):
     assert sentence in refused(BENCH.replace(old, new, 1))
 
 
+def test_nothing_at_an_instruments_address(refused):
+    said = refused(BENCH.replace('"loopback"', '"TCPIP::127.0.0.1::9::SOCKET"'))
+    assert "r.toml: instruments.emulator.address: instrument address 'TCPIP::127.0.0.1::9::SOCKET' cannot" in said
+
+
 KINDS = ["simulated", "bench", "real"]
 
 
@@ -152,7 +157,7 @@ def answering(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_port(refused, kind):
-    assert "/dev/no-such-port" in refused(rig(kind, "/dev/no-such-port"))
+    assert "r.toml: PORT /dev/no-such-port: cannot be opened" in refused(rig(kind, "/dev/no-such-port"))
     assert kind == "simulated" or "*IDN?" in refused.heard  # the instruments were there, and were left off
 
 
@@ -160,7 +165,9 @@ def test_a_wrong_port(refused, kind):
 @pytest.mark.parametrize(("answer", "baud"), [(modem, 460800), (at_another_speed, 9600)])
 def test_a_foreign_device_or_a_wrong_baud(refused, kind, answer, baud):
     with device(answer) as port:
-        assert f"port {port} at {baud} baud: the board does not answer 'hello'" in refused(rig(kind, port, baud))
+        assert f"r.toml: port {port} at {baud} baud: the board does not answer 'hello'" in refused(
+            rig(kind, port, baud)
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)

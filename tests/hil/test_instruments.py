@@ -1,5 +1,7 @@
 """Every dialect's set, read-back and sign test through PyVISA and the loopback server; every misbehaviour found."""
 
+import contextlib
+
 import pytest
 
 from hil.instruments import bench as bench_module
@@ -240,6 +242,43 @@ def test_any_exception_switches_every_output_off():
             assert source.output_on() and sink.output_on()
             raise ZeroDivisionError
     assert not source.output_on() and not sink.output_on() and not node.contact_closed
+
+
+def trouble(kind, unit, monkeypatch):
+    """Something goes wrong with `unit` just before it is switched off."""
+    query, raised = unit._resource.query, []
+
+    def fails(text):
+        if not raised:
+            raised.append(text)
+            raise UnicodeDecodeError("ascii", b"\xff", 0, 1, "no text") if kind == "nonsense" else KeyboardInterrupt
+        return query(text)
+
+    monkeypatch.setattr(unit._resource, "query", fails)
+
+
+@pytest.mark.parametrize("kind", ["nonsense", "second Ctrl-C", "relay's line drops"])
+def test_trouble_on_the_way_out_leaves_nothing_on(kind, monkeypatch):
+    node = loopback.Node(loopback.ResistiveCell())
+    names = {"relay": "generic-relay", "source": "rigol-dp800", "sink": "rigol-dl3000"}
+    ours = {role: loopback.LoopbackInstrument(node, name) for role, name in names.items()}
+    with contextlib.ExitStack() as stack:
+        at = {role: stack.enter_context(loopback.Serving(one)) for role, one in ours.items()}
+        with (
+            pytest.raises(ZeroDivisionError),
+            Bench({role: driver(at[role], name) for role, name in names.items()}) as rig,
+        ):
+            rig["relay"].close_contact()
+            for role in ("source", "sink"):
+                rig[role].program_limits(LIMITS)
+                rig[role].sign_test()
+                rig[role].on()
+            if kind == "relay's line drops":
+                ours["relay"].misbehaviour = loopback.DISCONNECTING
+            else:
+                trouble(kind, rig["source"], monkeypatch)
+            raise ZeroDivisionError
+    assert not ours["source"].output_on() and not ours["sink"].output_on() and not node.contact_closed
 
 
 def test_chamber_and_meter():

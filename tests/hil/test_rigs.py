@@ -218,11 +218,19 @@ def test_a_simulated_cell_beyond_the_limits_is_not_given_to_the_board(monkeypatc
     assert "outside 0 … 3.5 V" in result.reason
 
 
-def test_real_cell_rig_only_watches_and_stops(monkeypatch):
-    """The board on a loopback cell; its current passes the rig's limit, and everything is switched off."""
+@pytest.mark.parametrize(
+    ("limit", "silent_s", "reason"),
+    [
+        ("0.05 A", 3.0, "emergency stop: current is 0.080 A"),
+        ("1 A", -1.0, "board: has said nothing for"),
+    ],
+)
+def test_real_cell_rig_only_watches_and_stops(monkeypatch, limit, silent_s, reason):
+    """The board on a loopback cell; a limit is passed, or it falls silent, and everything is switched off."""
+    monkeypatch.setattr(live, "SILENT_S", silent_s)
     data = copy.deepcopy(BENCH)
     data["cell"] = "real"
-    data["limits"]["source"] = "0.05 A"
+    data["limits"]["source"] = limit
     data["instruments"] = {"relay": {"address": "loopback", "dialect": "generic-relay"}}
     seen = {}
 
@@ -239,5 +247,6 @@ def test_real_cell_rig_only_watches_and_stops(monkeypatch):
     one = type(one)(**{**vars(one), "needs": frozenset(), "happenings": ()})
     result = runner.run(one, parse(data))
     assert result.state == runner.FAILED
-    assert "emergency stop: current is 0.080 A" in result.reason
+    assert reason in result.reason
+    assert "; relay opened, board told to stop (done)" in result.reason
     assert not seen["node"].contact_closed
