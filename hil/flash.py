@@ -11,6 +11,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -223,9 +224,9 @@ def _last_line(error: TransportExecError) -> str:
 
 def _why(error: TransportExecError) -> str:
     last = _last_line(error)
-    if "28" in last or "ENOSPC" in last:
+    if re.search(r"\b(28|ENOSPC)\b", last):  # a chip has numbers in its name, too
         return "the flash is full"
-    if "30" in last or "EROFS" in last or "EPERM" in last or "EACCES" in last:
+    if re.search(r"\b(30|EROFS|EPERM|EACCES)\b", last):
         return "the file system is read-only"
     return f"the board says {last}"
 

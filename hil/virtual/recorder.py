@@ -27,7 +27,7 @@ class Toy:
         self.share = 0.85  # of full charge
         self.demand = 0.0  # counts that charger or load would carry
         self.count = 0
-        self.charge = 0
+        self.charge = (1 << 39) - 20_000_000  # CHARGE passes its end in the first charge
         self.restarts = 0
         self.temp_cdegc = 2500
         self.ambient_cdegc = 2500

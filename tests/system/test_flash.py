@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from mpremote.transport import TransportExecError
 
 from hil import bench_board, flash, image, pulls
 from hil.pulls import Watched, board_on, what_starts
@@ -137,6 +138,21 @@ def test_flash_that_fills_up_on_the_way(tmp_path):
         told = refused(tmp_path / "flash", board="rig_virtual", capacity_bytes=used + 3000, running=True)
     assert told == "PORT=PORT: the flash is full; what ran before stays"
     assert what_starts(tmp_path / "flash") == "old"
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ("OSError: [Errno 28] ENOSPC", "the flash is full"),
+        ("OSError: 28", "the flash is full"),
+        ("OSError: [Errno 30] EROFS", "the file system is read-only"),
+        ("OSError: [Errno 1] EPERM", "the file system is read-only"),
+        ("ValueError: out of the INA228's range", "the board says ValueError: out of the INA228's range"),
+        ("ValueError: pulse_max_s is 1300", "the board says ValueError: pulse_max_s is 1300"),
+    ],
+)
+def test_what_the_board_raised_is_told(last, told):
+    assert flash._why(TransportExecError("", f"Traceback (most recent call last):\n{last}\n")) == told
 
 
 def test_read_only_file_system(tmp_path):
