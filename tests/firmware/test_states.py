@@ -116,6 +116,18 @@ def test_guards_hold_back():
         assert stepped(state, bits("sound")) == state
 
 
+@pytest.mark.safety(1, 4, 10)
+def test_the_whole_space():
+    """Every state under every set of facts: fault or lockout end in outputs off, a pulse begins when granted."""
+    machine, bad, pulse, granted = Machine(), bits("fault", "lockout"), number("PULSE"), bits("pulse_due", "granted")
+    for state in range(len(STATES)):
+        for held in range(1 << len(FACTS)):
+            machine.state = state
+            machine.step(held)
+            assert not held & bad or statechart.PERMITS[machine.state] == 0
+            assert machine.state != pulse or state == pulse or held & granted == granted
+
+
 @pytest.mark.safety(1)
 @pytest.mark.parametrize("state", STATES)
 def test_safety_comes_first(state):

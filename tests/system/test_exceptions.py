@@ -1,5 +1,6 @@
 """An exception at every line of a tick, one at a time: outputs off, a black-box entry, and the watchdog not fed."""
 
+import copy
 import importlib.util
 import sys
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_at_every_line_of_a_tick(make):
         assert not (o.charge_limit_count or o.discharge_limit_count), place
         assert world.bms.black_box.kept, place
     assert in_tick > 150
+
+
+@pytest.mark.safety(10, 14)
+@pytest.mark.parametrize("policy, rest_s, on_s", [("adaptive", 0, 0), ("both", 0, 0), ("adaptive", 7200, 45)])
+def test_at_every_line_of_a_half_cycles_end(policy, rest_s, on_s):
+    """Schedule, and estimate: lines that none of those ticks comes to."""
+    first = World(policy=policy).fill().run(60).empty().run(rest_s).run(on_s, 300)
+    places = lines_of(copy.deepcopy(first), lambda world: world.run(20, 300))
+    assert {"inventory.py" if rest_s else "scheduler.py"} <= {Path(file).name for file, _ in places}
+    for place in places:
+        world = copy.deepcopy(first)
+        if Path(place[0]).name == "readings.py" or not raising_at(place, world, lambda world: world.run(20, 300)):
+            continue  # the rig's board runs these too, outside a tick
+        o = world.bms.outputs
+        assert not (o.charge_enable or o.discharge_enable or o.pulse_count or o.balance_mask), place
+        assert world.bms.black_box.kept, place
 
 
 @pytest.mark.safety(10)
