@@ -267,6 +267,8 @@ def test_wait_is_cut_short_by_the_link_and_bounded_by_the_watchdog(board, paper,
     [
         ("pulse_max_permille", 6000, "pulse_max_permille asks for 1602000 uA, this board's sink gives 1000000"),
         ("pulse_max_s", 1200, "pulse_max_s is 1200, this board's one-shot ends at 330"),
+        ("charge_hard_permille", 6200, "charge_hard_permille, .*: 1655400 uA is beyond this board's shunt"),
+        ("discharge_hard_permille", 6135, "discharge_hard_permille: 1638045 uA is beyond this board's shunt"),
         ("current_lsb_na", 5_000_000, "current_lsb_na 5000000 does not fit this board's shunt of 100000 uohm"),
     ],
 )
@@ -275,6 +277,14 @@ def test_a_profile_for_another_board_is_refused(paper, field, value, sentence):
     setattr(profile, field, value)
     with pytest.raises(ValueError, match=sentence):
         importlib.import_module("boards.pico").make(profile)
+
+
+def test_a_profile_that_fits_can_start(paper):
+    """At the end of the shunt's range as well: what the link lets in must not stop the next start."""
+    profile = load(str(PROFILE))
+    profile.discharge_hard_permille = 6134
+    made = importlib.import_module("boards.pico").make(profile)
+    assert made.start(100_000, profile.one_c_count * 6134 // 1000) == ""
 
 
 def test_a_running_board_says_the_same_of_a_profile_that_comes_over_the_link(board):
