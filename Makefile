@@ -52,7 +52,7 @@ coverage: .venv/test.stamp  ## lines and branches of the firmware's logic that n
 	$(BIN)/pytest tests/firmware tests/system/test_exceptions.py --cov=firmware/relith --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
 
-docs: .venv/test.stamp  ## the generated pages under docs/, and the picturess
+docs: .venv/test.stamp  ## the generated pages under docs/, and the pictures
 	$(BIN)/python -m host_sim.statechart
 	$(BIN)/python -m host_sim.profile_page
 	$(BIN)/python -m host_sim.safety_page
