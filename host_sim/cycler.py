@@ -408,6 +408,8 @@ def _play_on(cell, solution, progress):
     try:
         with _Interrupts() as interrupts:
             while (done := len(counted) // len(COUNTED)) < about["cycles"]:
+                if least and done and counted[2 - len(COUNTED)] < least * counted[2]:
+                    break
                 number = done + 1
                 cycle = played[(number - 1) % len(played)]
                 steps = encoded[cycle]
@@ -420,8 +422,6 @@ def _play_on(cell, solution, progress):
                     counted.frombytes(line.tobytes())
                     if progress is not None:
                         progress(number, about["cycles"])
-                    if least and line[2] < least * counted[2]:
-                        break
                 if interrupts.asked:
                     raise KeyboardInterrupt
     except KeyboardInterrupt as interrupt:

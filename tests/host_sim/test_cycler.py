@@ -165,6 +165,14 @@ def test_what_was_computed_before_an_impossible_step_is_kept(tmp_path):
     same(Solution.load(solution.save(tmp_path / "s.npz")), solution)
 
 
+def test_a_life_that_has_ended_is_not_lived_on():
+    whole = run(fresh(), FAST, cycles=60, termination="99% capacity")
+    ended = len(whole.counted)
+    assert 1 < ended < 60
+    again = resume(whole, cycles=80)
+    assert len(again.counted) == ended
+
+
 @pytest.mark.parametrize("cycles", [0, float("nan"), "many"])
 def test_resume_to_no_number_of_cycles_is_one_sentence(cycles):
     with pytest.raises(InputError, match="cycles is"):
