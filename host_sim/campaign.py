@@ -218,7 +218,7 @@ def _cluster(plan, todo, address, say):
     try:
         import distributed
     except ImportError:
-        raise InputError("--scheduler needs Dask, which is not installed: pip install 'relith[campaign]'") from None
+        raise InputError("--scheduler needs Dask, which is not installed: pip install -e '.[campaign]'") from None
     for name in list(logging.root.manager.loggerDict):  # its log is for its operators; a user gets one sentence
         if name.split(".")[0] in ("distributed", "tornado", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)

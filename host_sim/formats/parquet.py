@@ -19,7 +19,7 @@ def _pyarrow():
         import pyarrow.parquet
     except ImportError as error:
         raise InputError(
-            "Parquet files need pyarrow, which is not installed: pip install 'relith[campaign]'"
+            "Parquet files need pyarrow, which is not installed: pip install -e '.[campaign]'"
         ) from error
     return pyarrow
 

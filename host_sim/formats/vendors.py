@@ -22,7 +22,7 @@ Columns = dict[str, np.ndarray]
 
 
 def _needs(path: Path, package: str, extra: str):
-    return InputError(f"{path}: needs the package {package}, which is not installed: pip install 'relith[{extra}]'")
+    return InputError(f"{path}: needs the package {package}, which is not installed: pip install -e '.[{extra}]'")
 
 
 def _damaged(path: Path, what: str, error: BaseException) -> InputError:

@@ -12,7 +12,7 @@ import pytest
 from host_sim.errors import InputError
 from host_sim.formats import recording
 
-NEEDS = "this test needs the extra: pip install 'relith[cyclers]'"
+NEEDS = "this test needs the extra: pip install -e '.[cyclers]'"
 # seconds in the step, step number, status of Neware, V, A, mAh in the step
 ROWS = [
     (0.0, 1, 1, 3.50, 0.10, 0.0),
@@ -159,9 +159,9 @@ def test_arbin_through_mdbtools(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "missing", "words"),
     [
-        ("cell.nda", "NewareNDA", r"needs the package NewareNDA, .* pip install 'relith\[cyclers\]'"),
-        ("cell.mpr", "galvani", r"needs the package galvani, .* pip install 'relith\[cyclers\]'"),
-        ("cell.parquet", "pyarrow", r"needs the package pyarrow, .* pip install 'relith\[campaign\]'"),
+        ("cell.nda", "NewareNDA", r"needs the package NewareNDA, .* pip install -e '.\[cyclers\]'"),
+        ("cell.mpr", "galvani", r"needs the package galvani, .* pip install -e '.\[cyclers\]'"),
+        ("cell.parquet", "pyarrow", r"needs the package pyarrow, .* pip install -e '.\[campaign\]'"),
         ("cell.res", None, "needs mdbtools, which is not installed: apt install mdbtools"),
     ],
 )
