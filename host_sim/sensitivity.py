@@ -9,13 +9,13 @@ equally good sets of `relith-sim fit`. Leaves `sensitivity.csv` and `.png` in bu
 
 import csv
 
-from host_sim.cell import SETS, WORLDS, Cell, Control, load_parameters
+from host_sim.cell import SETS, WORLDS, load_parameters
 from host_sim.cell.table import ROWS
 from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
 from host_sim.experiments import targets
-from host_sim.experiments.common import HOUR, below, charge, discharge
-from host_sim.experiments.full_cell_activation import CHARGE, DISCHARGE, ONE_C, PULSE_S, STOP, V_MAX, V_MIN
+from host_sim.experiments.common import below
+from host_sim.experiments.full_cell_activation import ONE_C, PULSE_S, capacities
 from host_sim.fit import FREE, load_ensemble
 from host_sim.reproduce import measure
 
@@ -40,17 +40,9 @@ def conclusions(load):
     }, [row for row, value in rows.items() if not targets()[row].ok(value)]
 
 
-def life(parameters, pulse_s=0.0, rest_h=0.0, rate=DISCHARGE):
-    """Cycles of Liu21's full cell to 80 %, at most MOST."""
-    cell = Cell(parameters)
-    found = []
-    while len(found) < MOST:
-        charge(cell, CHARGE, V_MAX, STOP)
-        early = discharge(cell, ONE_C, V_MIN, pulse_s) if pulse_s else 0.0
-        found.append(early + discharge(cell, rate, V_MIN))
-        if found[-1] < 0.8 * found[0]:
-            break
-        cell.advance(Control.rest(), rest_h * HOUR)
+def life(parameters, **changes):
+    """Cycles of Liu21's full cell to 80 %, at most MOST; `changes` as `capacities` takes them."""
+    found = capacities(parameters, most=MOST, **changes)
     return min(below(found, 0.8), float(MOST)) if found[0] > 0.0 else 0.0
 
 

@@ -18,9 +18,7 @@ def _pyarrow():
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(
-            "Parquet files need pyarrow, which is not installed: pip install -e '.[campaign]'"
-        ) from error
+        raise InputError("Parquet files need pyarrow, which is not installed: pip install -e '.[campaign]'") from error
     return pyarrow
 
 

@@ -2,15 +2,14 @@
 
 import random
 
+import can
+import cantools
 import pytest
 
-cantools = pytest.importorskip("cantools")
-can = pytest.importorskip("can")
-
-from hil import candbc  # noqa: E402
-from hil.codec import MOST, Client  # noqa: E402
-from host_sim.errors import InputError  # noqa: E402
-from tests.link_stub import Board, Controller, HostPort  # noqa: E402
+from hil import candbc
+from hil.codec import MOST, Client
+from host_sim.errors import InputError
+from tests.link_stub import Board, Controller, HostPort
 
 
 @pytest.fixture(scope="module")

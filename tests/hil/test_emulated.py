@@ -8,6 +8,8 @@ import pytest
 from hil import emulated, flash
 from host_sim.errors import InputError
 
+NEEDS = "the emulator is for those who bring a MicroPython UF2: pip install -e '.[pico]'"
+
 
 class Peripheral:
     """The face of rp2040py's I2C peripheral (rp2040py 0.3.6, peripherals/i2c.py): callbacks in, completions out."""
@@ -76,7 +78,7 @@ class Registers:
 @pytest.fixture(params=["as written down", "rp2040py's own"])
 def i2c(request):
     if request.param != "as written down":
-        pico = pytest.importorskip("rp2040py.rp2040").RP2040()
+        pico = pytest.importorskip("rp2040py.rp2040", reason=NEEDS).RP2040()
         emulated.Wiring().attach(pico)
         return Registers(pico.i2c[0])
 
@@ -119,7 +121,7 @@ def test_an_emulator_that_does_not_start_is_told_in_its_own_words(tmp_path, monk
 
 def test_a_uf2_without_micropython_is_no_board(tmp_path, capsys, monkeypatch):
     """The whole way of `make flash PORT=emulated` through rp2040py itself, as far as it goes without a MicroPython."""
-    pytest.importorskip("rp2040py")
+    pytest.importorskip("rp2040py", reason=NEEDS)
     head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000, 256, 0, 1, 0xE48BFF56)  # UF2: one block of zeros for an RP2040
     uf2 = tmp_path / "empty.uf2"
     uf2.write_bytes(struct.pack("<8I", *head) + bytes(476) + struct.pack("<I", 0x0AB16F30))

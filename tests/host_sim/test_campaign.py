@@ -127,7 +127,6 @@ def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
 
 @pytest.fixture
 def cluster():
-    pytest.importorskip("distributed")
     with dask_cluster(2) as started:
         yield started
 

@@ -6,7 +6,7 @@ import pytest
 
 import host_sim.peers  # before PyBaMM: switches its telemetry off
 
-pytest.importorskip("pybamm")
+pytest.importorskip("pybamm", reason="a peer of 0.6 GB that only `make bench` installs")
 
 from host_sim.cell import Control
 from host_sim.errors import InputError

@@ -153,7 +153,7 @@ def test_other_encodings(tmp_path):
 
 
 def test_parquet_is_bdf_too(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow
     import pyarrow.parquet as pq
 
     arrays = {name: [row[k] for row in ROWS] for k, name in enumerate(HEAD)}

@@ -12,7 +12,6 @@ import pytest
 from host_sim.errors import InputError
 from host_sim.formats import recording
 
-NEEDS = "this test needs the extra: pip install -e '.[cyclers]'"
 # seconds in the step, step number, status of Neware, V, A, mAh in the step
 ROWS = [
     (0.0, 1, 1, 3.50, 0.10, 0.0),
@@ -83,7 +82,6 @@ def the_same(r):
 
 @pytest.mark.parametrize(("suffix", "write"), [(".nda", write_nda), (".ndax", write_ndax)])
 def test_neware(tmp_path, suffix, write):
-    pytest.importorskip("NewareNDA", reason=NEEDS)
     path = tmp_path / f"cell{suffix}"
     write(path)
     r = recording.read(path)
@@ -94,7 +92,6 @@ def test_neware(tmp_path, suffix, write):
 
 
 def test_biologic(tmp_path):
-    pytest.importorskip("galvani", reason=NEEDS)
     path = tmp_path / "cell.mpr"
     write_mpr(path)
     the_same(recording.read(path))
@@ -102,7 +99,6 @@ def test_biologic(tmp_path):
 
 
 def test_biologic_without_a_current_takes_it_from_the_charge(tmp_path):
-    pytest.importorskip("galvani", reason=NEEDS)
     path = tmp_path / "cell.mpr"
     write_mpr(path, ((4, "<d"), (6, "<f"), (13, "<d")))
     r = recording.read(path)
