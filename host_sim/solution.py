@@ -185,13 +185,17 @@ class Solution:
         return derived[name]()
 
     def cycle(self, number):
-        """name -> array of one recorded cycle, 1 the first, -1 the last."""
+        """name -> array of one recorded cycle, 1 the first, -1 the last. Raises InputError when there is none such."""
         kept = list(self.recorded.blocks)
         number = kept[-1] if number == -1 and kept else number
+        lived, every = len(self.counted), self.recorded.keep_every
+        if number not in range(1, lived + 1):
+            allowed = f"1 to {lived}, or -1 for the last" if lived else "none"
+            raise InputError(f"solution.cycle({number}): this solution has {lived} cycles, allowed is {allowed}")
         if number not in self.recorded.blocks:
             near = min(kept, key=lambda cycle: abs(cycle - number), default="none")
             raise InputError(
-                f"cycle {number}: its rows were not kept (every {self.recorded.keep_every} of {len(self.counted)} was; "
+                f"solution.cycle({number}): its rows were not kept (every {every} of {lived} was; "
                 f"the nearest is {near}), run with a larger max_rows to keep more"
             )
         block = self.recorded.blocks[number]

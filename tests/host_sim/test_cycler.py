@@ -130,8 +130,15 @@ def test_rows_do_not_grow_with_the_life():
     everything = run(fresh(), FAST, cycles=40, max_rows=None)
     for cycle in short.recorded.blocks:
         assert short.recorded.blocks[cycle].tobytes() == everything.recorded.blocks[cycle].tobytes()
-    with pytest.raises(InputError, match="cycle 2"):
+    with pytest.raises(InputError, match=r"solution.cycle\(2\): its rows were not kept"):
         long.cycle(2)
+
+
+def test_a_cycle_that_was_not_lived_is_refused_with_the_range():
+    solution = run(fresh(), FAST, cycles=2)
+    for number in (0, 3, 12, -2):
+        with pytest.raises(InputError, match=rf"solution.cycle\({number}\): .* has 2 cycles, allowed is 1 to 2, or -1"):
+            solution.cycle(number)
 
 
 @pytest.mark.parametrize(
