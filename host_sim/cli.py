@@ -37,6 +37,24 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{self.prog}: {message}")
 
 
+class Progress:
+    """How far a command has come, on stderr: one line updated in place on a terminal, elsewhere a line each time."""
+
+    def __init__(self, stream=None):
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+
+    def show(self, text: str) -> None:
+        """In place of what was shown before, or below it."""
+        self.stream.write(f"\r{text}\x1b[K" if self.live else f"{text}\n")
+        self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.live:
+            self.stream.write("\n")
+
+
 def out_folder(where: str, path: str | Path) -> Path:
     """The folder for a command's results, made if need be. Raises InputError when nothing can be written there."""
     folder = Path(path)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from host_sim import folder
-from host_sim.cli import Parser
+from host_sim.cli import Parser, Progress
 from host_sim.errors import InputError
 from host_sim.formats import columns, recording
 from host_sim.history import History, check, joined
@@ -86,8 +86,8 @@ def main(argv: list[str]) -> int:
     check(history, profile)
 
     player = Player(profile, history, gap_s, new=not a.used)
-    screen = Progress(len(history.time_s))
-    player.play(screen.show)
+    screen = Progress()
+    player.play(played(screen))
     screen.end()
     notes += told_afterwards(player)
     write(out, player, notes, facts(a, path, player))
@@ -104,25 +104,17 @@ def read_all(a: argparse.Namespace) -> list[recording.Recording]:
     return [recording.read(name, told) for name in a.files]
 
 
-class Progress:
-    """One line, updated in place on a terminal; elsewhere a line at every tenth."""
+def played(screen: Progress) -> Callable[[int, int], None]:
+    """Tells `screen` how many rows are played; where every line stays, at every tenth."""
+    tenth = 0
 
-    def __init__(self, rows: int, stream=None):
-        self.stream = stream or sys.stderr
-        self.rows, self.tenth, self.live = rows, 0, self.stream.isatty()
+    def show(done: int, rows: int) -> None:
+        nonlocal tenth
+        if screen.live or done * 10 // max(rows, 1) > tenth:
+            tenth = done * 10 // max(rows, 1)
+            screen.show(f"replay {done:,} of {rows:,} rows")
 
-    def show(self, done: int, rows: int) -> None:
-        """`done` of `rows` rows are played."""
-        if self.live:
-            print(f"\rreplay {done:>9,} of {rows:,} rows", end="", file=self.stream, flush=True)
-        elif done * 10 // max(rows, 1) > self.tenth:
-            self.tenth = done * 10 // rows
-            print(f"replay {done:,} of {rows:,} rows", file=self.stream, flush=True)
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self.live:
-            print(file=self.stream)
+    return show
 
 
 def told_afterwards(player: Player) -> list[str]:

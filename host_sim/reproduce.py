@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from host_sim.cell import WORLDS, load_parameters
-from host_sim.cli import Parser, out_folder
+from host_sim.cli import Parser, Progress, out_folder
 from host_sim.errors import InputError
 from host_sim.experiments import EXPERIMENTS, Target, targets
 from host_sim.experiments.isolated_stripping import RATES
@@ -71,7 +71,7 @@ def reproduce(world, say=lambda text: None):
     spread = []
     for k, member in enumerate(members):
         spread.append(measure(member.__getitem__))
-        say(f"\r{world}: equally good set {k + 1} of {len(members)}")
+        say(f"{world}: equally good set {k + 1} of {len(members)}")
     ranges = {row: (min(m[row] for m in spread), max(m[row] for m in spread)) for row in default}
     return [Row(t, world, default[t.id], *ranges[t.id], len(members)) for t in targets().values()]
 
@@ -169,10 +169,12 @@ def main(argv=None):
     names = list(WORLDS) if options.world == "all" else [options.world]
     worlds = {}
     for world in names:
-        rows = worlds[world] = reproduce(world, lambda text: print(text, end="", flush=True))
+        progress = Progress()
+        rows = worlds[world] = reproduce(world, progress.show)
+        progress.end()
         write_csv(out / ("reproduction.csv" if world == DEFAULT else f"reproduction-{world}.csv"), rows)
         outside = [row.target.id for row in rows if not row.ok]
-        print(f"\r{world}: {len(rows) - len(outside)} of {len(rows)} rows within tolerance" + (" " * 20))
+        print(f"{world}: {len(rows) - len(outside)} of {len(rows)} rows within tolerance")
         for row in rows:
             if not row.ok or world == DEFAULT:
                 t = row.target

@@ -11,7 +11,7 @@ import csv
 
 from host_sim.cell import SETS, WORLDS, load_parameters
 from host_sim.cell.table import ROWS
-from host_sim.cli import Parser, out_folder
+from host_sim.cli import Parser, Progress, out_folder
 from host_sim.errors import InputError
 from host_sim.experiments import targets
 from host_sim.experiments.common import below
@@ -63,7 +63,7 @@ def sweep(world, say=lambda text: None):
     found = []
     todo = assumed()
     for k, (name, ranges) in enumerate(todo.items()):
-        say(f"\r{k + 1} of {len(todo)} assumed parameters")
+        say(f"{k + 1} of {len(todo)} assumed parameters")
         for place, end in enumerate(("low", "high")):
             at = {electrolyte: ranges[electrolyte][place] for electrolyte in SETS}
             sets = {electrolyte: base[electrolyte].replace(**{name: value}) for electrolyte, value in at.items()}
@@ -136,9 +136,10 @@ def main(argv=None):
     if options.world not in WORLDS:
         raise InputError(f"sensitivity: --world is {options.world!r}, allowed are {', '.join(WORLDS)}")
     out = out_folder("sensitivity", options.out)
-    default, found = sweep(options.world, lambda text: print(text, end="", flush=True))
+    progress = Progress()
+    default, found = sweep(options.world, progress.show)
+    progress.end()
     good = [conclusions(member.__getitem__)[0] for member in load_ensemble(options.world)]
-    print()
     write(out / "sensitivity.csv", default, found)
     draw(out / "sensitivity.png", default, found)
     for conclusion, (start, turn) in default[0].items():

@@ -2,12 +2,14 @@
 
 import csv
 import hashlib
+import io
 from pathlib import Path
 
 import pytest
 
 from host_sim import experiments
 from host_sim.cell import SETS, WORLDS, Parameters, load_parameters
+from host_sim.cli import Progress
 from host_sim.errors import InputError
 from host_sim.experiments import EXPERIMENTS, anode_free_decay, pressure, targets
 from host_sim.experiments.common import below
@@ -97,7 +99,23 @@ def test_reproduce_writes_a_row_per_target(tmp_path, capsys):
     page = (tmp_path / "reproduction.html").read_text()
     assert "data:image/png;base64," in page and "http" not in page
     assert (tmp_path / "reproduction.png").stat().st_size > 20_000
-    assert "33 of 33" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "redealt: 33 of 33" in shown.out.splitlines()[0]
+    told = [line[:25] for line in shown.err.split("\n")]
+    assert told[:-1] == ["redealt: equally good set"] * (len(told) - 1) and len(told) > 8
+
+
+def test_progress_stays_on_one_line_of_a_terminal_and_takes_its_own_elsewhere():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, shown in ((Terminal(), "\rone\x1b[K\rtwo\x1b[K\n"), (io.StringIO(), "one\ntwo\n")):
+        progress = Progress(stream)
+        progress.show("one")
+        progress.show("two")
+        progress.end()
+        assert stream.getvalue() == shown
 
 
 def test_reproduce_fails_when_a_row_is_outside(tmp_path, monkeypatch):
