@@ -36,21 +36,17 @@ ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
 SHARE = 0.95  # of those that differ
 CPU_S = 60  # a mutant that loops is killed
-# room -> the tests that know it best; the others of TESTS follow
-ROOMS = {
-    "protection": "test_protection",
-    "gate": "test_gate",
-    "journal": "test_journal",
-    "link": "test_link",
-    "states": "test_states",
-    "ledger": "test_ledger",
-}
-TESTS = (
-    "test_protection", "test_gate", "test_states", "test_journal", "test_ledger", "test_link",
-    "test_halfcycle", "test_safety_rules", "test_commands", "test_memory", "test_bms", "test_stateful",
-)  # fmt: skip
+ROOMS = ("protection", "gate", "journal", "link", "states", "ledger")
 FOLDER = "tests/firmware"
+OTHERS = ("halfcycle", "safety_rules", "commands", "memory", "bms", "stateful")  # tests that reach the rooms too
 OURS = ("relith", "host_sim", "hil", "tests")  # imported anew for every mutant
+
+
+def tests_of(*parts: str) -> list[str]:
+    """The test files of these rooms and others: test_gate.py, or test_gate_….py."""
+    folder = ROOT / FOLDER
+    found = [path for part in parts for path in (folder / f"test_{part}.py", *sorted(folder.glob(f"test_{part}_*.py")))]
+    return [f"{FOLDER}/{path.name}" for path in found if path.exists()]
 
 
 def equivalents(path: Path = EQUIVALENT) -> dict[str, str]:
@@ -191,7 +187,7 @@ def _survey() -> dict:
     cover = coverage.Coverage(data_file=None, include=[str(RELITH / "*.py")])
     cover.start()
     watch = _Watch(None, cover)
-    failed = _run([f"{FOLDER}/{name}.py" for name in TESTS], watch)
+    failed = _run(tests_of(*ROOMS, *OTHERS), watch)
     cover.stop()
     data = cover.get_data()
     reach = {
@@ -212,9 +208,14 @@ def tests_for(mutant: Mutant, survey: dict) -> list[str]:
             for file in reach:
                 for line in _named(file).get(name, ()):
                     found |= set(reach[file].get(str(line), ()))
-        found |= {name for name in took_s if found and f"/{ROOMS[mutant.room]}.py" in name}
+        found |= {name for name in took_s if found and _own(name, mutant.room)}
     found = found or set(took_s)
-    return sorted(found, key=lambda name: (f"/{ROOMS[mutant.room]}.py" not in name, took_s.get(name, 0.0), name))
+    return sorted(found, key=lambda name: (not _own(name, mutant.room), took_s.get(name, 0.0), name))
+
+
+def _own(test: str, room: str) -> bool:
+    """Whether it is one of the room's own tests."""
+    return test.startswith((f"{FOLDER}/test_{room}.py", f"{FOLDER}/test_{room}_"))
 
 
 @cache
@@ -240,11 +241,12 @@ def _named(file: str) -> dict[str, set[int]]:
 
 def _judged(mutant: Mutant, wanted: list[str]) -> str:
     _plant(mutant)
-    own = f"{FOLDER}/{ROOMS[mutant.room]}.py"
-    first = [name for name in wanted if name.startswith(own)]
-    rest = [name for name in wanted if not name.startswith(own)]
-    by = _run([own], _Watch(first)) if first else ""
-    return by or (_run(sorted({name.partition("::")[0] for name in rest}), _Watch(rest)) if rest else "")
+    for part in (True, False):  # the others' files are not even imported when the room's own tests tell
+        some = [name for name in wanted if _own(name, mutant.room) == part]
+        by = _run(sorted({name.partition("::")[0] for name in some}), _Watch(some)) if some else ""
+        if by:
+            return by
+    return ""
 
 
 def _ready() -> None:
@@ -282,7 +284,9 @@ def _surveyed(cache: Path) -> dict:
 
 def version_of() -> str:
     """A fingerprint of firmware and of the tests that judge: when they change, survivors are judged anew."""
-    files = [*RELITH.glob("*.*"), *(ROOT / FOLDER / f"{name}.py" for name in TESTS), ROOT / FOLDER / "rigging.py"]
+    tests = [ROOT / name for name in tests_of(*ROOMS, *OTHERS)]
+    shared = [path for path in (ROOT / FOLDER).glob("*.py") if not path.name.startswith("test_")]
+    files = [*RELITH.glob("*.*"), *tests, *shared, ROOT / "tests" / "link_stub.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]
 
 

@@ -12,9 +12,21 @@ from relith.states import TABLE, Machine
 
 from host_sim.conditions import FACTS, Recorder, state_pairs
 from host_sim.tables import STATES
-from tests.firmware import test_gate, test_safety_rules
+from tests.firmware import (
+    test_gate_budgets,
+    test_gate_outputs,
+    test_gate_pulse,
+    test_gate_refusals,
+    test_gate_rest,
+    test_gate_ticks,
+    test_safety_rules,
+)
 
 PAIRS = list(state_pairs())
+OF_THE_GATE = (
+    test_gate_refusals, test_gate_pulse, test_gate_budgets, test_gate_rest, test_gate_outputs, test_gate_ticks,
+    test_safety_rules,
+)  # fmt: skip
 
 
 def fired(state, facts):
@@ -64,7 +76,7 @@ def test_every_condition_of_the_gate_turns_its_decision(monkeypatch):
     for name, method in vars(recorder.namespace["Gate"]).items():
         if inspect.isfunction(method):
             monkeypatch.setattr(Gate, name, method)
-    for module in (test_gate, test_safety_rules):
+    for module in OF_THE_GATE:
         for test, row in cases(module):
             test(**row)
     shown = sum(len(names) for _, names in recorder.decisions)

@@ -11,8 +11,8 @@ from relith import memory
 from relith.bms import Bms
 from relith.journal import BAD, EMPTY, Journal, decode, encode
 
+from tests.firmware.gate_worlds import order, pulsing, ready
 from tests.firmware.rigging import World, profile
-from tests.firmware.test_gate import order, pulsing, ready
 from tests.firmware.test_journal import KINDS as STORES
 from tests.firmware.test_journal import PowerCutError
 from tests.firmware.test_journal import Store as CutStore

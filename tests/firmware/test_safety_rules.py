@@ -15,8 +15,8 @@ from relith.profile import ProfileError
 
 from host_sim import tables
 from host_sim.tables import STATES
+from tests.firmware.gate_worlds import names, order, pulsing, ready, resting
 from tests.firmware.rigging import Store, World, data, profile
-from tests.firmware.test_gate import names, order, pulsing, ready, resting
 
 SCHEMA = schema.rows()
 

@@ -134,7 +134,7 @@ def only(mutant, files):
 
 
 def test_the_tests_of_a_mutant_are_those_that_reach_it():
-    own, other = "tests/firmware/test_gate.py::a", "tests/firmware/test_bms.py::b"
+    own, other = "tests/firmware/test_gate_pulse.py::a", "tests/firmware/test_bms.py::b"
     survey = {"took_s": {own: 2.0, other: 1.0}, "reach": {"gate.py": {"50": [other, own]}}}
     assert mutants.tests_for(Mutant("gate", "gate.py", 50, "", 0), survey) == [own, other]
     assert mutants.tests_for(Mutant("gate", "gate.py", 51, "", 0), survey) == [own, other]  # none known: all

@@ -10,8 +10,8 @@ import pytest
 import relith
 from relith.bms import Bms
 
+from tests.firmware.gate_worlds import order, ready, resting
 from tests.firmware.rigging import World
-from tests.firmware.test_gate import order, ready, resting
 
 RELITH = str(Path(__file__).resolve().parents[2] / "firmware" / "relith")
 

@@ -13,8 +13,8 @@ from relith.reasons import REASONS
 from hil import catalogue
 from hil.catalogue import COMMANDS
 from hil.codec import MOST, Decoder, answer, encode, frame
+from tests.firmware.gate_worlds import SPOIL, WHY, order, pulsing, ready, resting
 from tests.firmware.test_commands import TEXT, Board
-from tests.firmware.test_gate import SPOIL, WHY, order, pulsing, ready, resting
 
 
 class Host:
