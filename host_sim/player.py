@@ -161,10 +161,10 @@ class Player:
         r.charge_switch, r.discharge_switch = outputs.charge_enable, outputs.discharge_enable
         bms.tick(r)
         self._watch_alarms(bms.outputs.alarms, k)
+        self._curve(r, bms)
         if bms.tracker.index != self._booked and not bms.tracker.ready:
             self._booked = bms.tracker.index
             self._book()
-        self._curve(r, bms)
         if bms.tracker.permille and bms.belief.count < 0:
             self._low_row = k
 
@@ -280,7 +280,8 @@ class Player:
         """The firmware books a half-cycle when the next one is under way. At the end of the file there is none: one is
         begun for it, of which no figure is kept."""
         tracker = self.bms.tracker
-        kind = self._kind or -1
+        tracker.record(self._h, 0, 0)  # what is under way; a turn that has not come far enough is none yet
+        kind = self._h.kind or -1
         booked, rows = self._booked, len(self.rows)
         flow = -kind * max(self.profile.one_c_count // 2, 1)
         r = self.readings
@@ -292,7 +293,8 @@ class Player:
             r.charge_switch, r.discharge_switch = self.bms.outputs.charge_enable, self.bms.outputs.discharge_enable
             self.bms.tick(r)
             if tracker.index != booked and not tracker.ready:
-                self._parts["charge" if kind > 0 else "discharge"] = self._points
+                if self._kind == kind:
+                    self._parts["charge" if kind > 0 else "discharge"] = self._points
                 self._booked = tracker.index
                 self._book()
                 break

@@ -57,6 +57,25 @@ def test_a_life_recorded_tick_by_tick_gives_the_same_inventory_to_the_last_bit(t
         assert row["stage"] == live["stage"]
 
 
+def test_a_recording_that_ends_as_the_next_charge_begins_loses_no_cycle(tmp_path):
+    _, recorder, _ = closed_loop("none", cycles=2)
+    current = np.array(recorder.columns["Current / A"])
+    end = int(np.flatnonzero(current < 0)[-1]) + 2
+    inventories = []
+    for rows in (end, end + 1):
+        columns = {name: list(values[:rows]) for name, values in recorder.columns.items()}
+        if rows > end:
+            columns["Current / A"][-1] = 0.08
+        path = tmp_path / f"cell{rows}__20250101_001.bdf.csv"
+        bdf.write(path, columns, digits=12)
+        player = Player(load(PROFILE), joined([recording.read(path)], None), None, new=True)
+        player.play()
+        inventories.append([row["loss_mah"] for row in player.rows])
+        assert len(player.curves) == len(player.rows) and all(c["discharge"] for c in player.curves.values())
+    assert len(inventories[0]) == len(inventories[1]) >= 2
+    assert inventories[1] == pytest.approx(inventories[0], abs=0.1)
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(-100_000, 100_000)), min_size=2, max_size=40), st.data())
 def test_rows_may_be_split_and_the_ledger_is_the_same(steps, data):
     """A row put between two others, on the straight line between them, changes nothing: whole counts, whole ms."""
