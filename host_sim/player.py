@@ -79,6 +79,7 @@ class Player:
         self._points: list[tuple[float, float]] = []
         self._parts: dict[str, list[tuple[float, float]]] = {}
         self._was = 0
+        self._allowed: set[int] = set()  # rows of pulses that the profile allows: stronger than a load may be
 
     def play(self, progress: Callable[[int, int], None] = lambda done, n: None) -> None:
         """Every row, then what completes the last half-cycle."""
@@ -92,6 +93,9 @@ class Player:
         charge = None if h.net_ah is None else np.rint(h.net_ah * 3600.0 / lsb_a).astype(np.int64).tolist()
         coarse = h.coarse_ah * 3600.0 > 0.5 * profile.one_c_ua * 1e-6 / 256.0  # the firmware's tolerance for a second
         pulses = _pulses(h, profile)
+        for k, (first, (_, permille, seconds)) in pulses.items():
+            if permille <= profile.pulse_max_permille and seconds <= profile.pulse_max_s:
+                self._allowed.update(range(first, k + 1))
         ms, count, uv, cdegc = ms.tolist(), count.tolist(), uv.tolist(), cdegc.tolist()
         missing = self._missing.tolist()
         r, n = self.readings, len(ms)
@@ -115,7 +119,7 @@ class Player:
                 r.charge_hi, r.charge_lo, r.charge_ok = *_limbs(charge[k]), 1
             self._tick(k)
             if k in pulses:
-                self.bms.tracker.pulsed(*pulses[k])
+                self.bms.tracker.pulsed(*pulses[k][1])
             if k % 5000 == 0:
                 progress(k, n)
         self.charged_mah, self.discharged_mah = (
@@ -176,6 +180,8 @@ class Player:
         if self.bms.protection.fault or self.bms.protection.lockout:
             self.bms.clear()  # the past went on in spite of it
         for j, row in enumerate(TABLE):
+            if row[0] == "discharge_current" and k in self._allowed:
+                continue
             if fresh >> j & 1 and row[0] not in NOT_THE_CELLS:
                 name, h = str(row[0]), self.history
                 alarm = self.alarms.setdefault(name, Alarm(name, 0, h.place(k), float(h.time_s[k]) / 3600.0))
@@ -322,8 +328,9 @@ def _limbs(count_s: int) -> tuple[int, int]:
     return upper - LIMB if upper >= LIMB >> 1 else upper, count_s & (LIMB - 1)
 
 
-def _pulses(h: History, profile) -> dict[int, tuple[int, int, int]]:
-    """Row that ends an activation pulse -> (ppm, per mille of 1C, s): a short fast discharge that begins a slower one.
+def _pulses(h: History, profile) -> dict[int, tuple[int, tuple[int, int, int]]]:
+    """Row that ends an activation pulse -> (first row, (ppm, per mille of 1C, s)): a short fast discharge that begins a
+    slower one.
 
     The firmware knows its own pulses; those in a recording it has to be told of (`Tracker.pulsed`).
     """
@@ -339,5 +346,5 @@ def _pulses(h: History, profile) -> dict[int, tuple[int, int, int]]:
         seconds = float(h.time_s[ends[j]] - h.time_s[starts[j]])
         if now < PULSE_FASTER * after < -idle_a and before > -idle_a and 1.0 <= seconds <= PULSE_S:
             ppm = round(-now * seconds / 3600.0 / (profile.nominal_capacity_uah * 1e-6) * 1e6)
-            pulses[int(ends[j])] = (ppm, round(-now / one_c_a * 1000.0), round(seconds))
+            pulses[int(ends[j])] = int(starts[j]), (ppm, round(-now / one_c_a * 1000.0), round(seconds))
     return pulses

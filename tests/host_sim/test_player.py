@@ -76,6 +76,25 @@ def test_a_recording_that_ends_as_the_next_charge_begins_loses_no_cycle(tmp_path
     assert inventories[1] == pytest.approx(inventories[0], abs=0.1)
 
 
+def test_a_pulse_that_the_profile_allows_raises_no_alarm_and_a_load_as_strong_does():
+    """A pulse may be stronger than a load: `pulse_max_permille` against `discharge_soft_permille`."""
+    profile = load(PROFILE)
+    assert profile.discharge_soft_permille < 1500 <= profile.pulse_max_permille
+    one_c_a = profile.one_c_ua * 1e-6
+    for pulse_s, slow_c, alarms in (
+        (60, -0.1, set()),
+        (700, -0.1, {"discharge_current"}),
+        (60, 0.0, {"discharge_current"}),
+    ):
+        steps = [(60, 0.0), (1200, 0.3), (60, 0.0), (pulse_s, -1.5), (1200, slow_c)]
+        current_c = np.concatenate([np.full(seconds, rate) for seconds, rate in steps])
+        net_ah = np.cumsum(current_c) * one_c_a / 3600.0
+        volts = 3.7 + 2.0 * net_ah + 0.1 * current_c
+        player = Player(profile, history(np.arange(len(volts)), current_c * one_c_a, volts), None, new=True)
+        player.play()
+        assert set(player.alarms) == alarms, (pulse_s, slow_c)
+
+
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(-100_000, 100_000)), min_size=2, max_size=40), st.data())
 def test_rows_may_be_split_and_the_ledger_is_the_same(steps, data):
     """A row put between two others, on the straight line between them, changes nothing: whole counts, whole ms."""
