@@ -28,6 +28,7 @@ PUBLIC = {
 TABLES = {
     "relith.catalogue": {"READINGS", "TO_HOST"},
     "relith.memory": {"_NUMBERS"},
+    "relith.outlook": {"_BIG"},
     "": {"ACTIONS", "SCALARS", "RESULTS"},  # of hil/virtual/player.py
 }
 HOMES = {  # modules that stand inside another one in an image, in this order before its own: each has a table of names

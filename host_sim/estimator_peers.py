@@ -44,7 +44,9 @@ def follow(halves, profile, sensors: SensorClass, seed=0, estimator=Inventory):
         if totals["kind"] < 0:
             alive &= lasts(totals)
             for name in SEEN:
-                rows.setdefault(name, []).append([getattr(x.estimate, name) for x in inventories])
+                rows.setdefault(name, []).append(
+                    [getattr(x if name == "resets" else x.estimate, name) for x in inventories]
+                )
             rows.setdefault("booked", []).append([[x.filter.x[i] for i in BOOKED] for x in inventories])
     return {k: np.array(v) / (1e6 if k.endswith("_ppm") else 1e9 if k == "booked" else 1) for k, v in rows.items()}
 

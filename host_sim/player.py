@@ -271,7 +271,7 @@ class Player:
                 "end_foreseen": NAMES["end_foreseen"][e.end_foreseen],
                 "advice": NAMES["advice"][e.advice],
                 "short_suspected": e.short_suspected,
-                "swapped": e.resets,
+                "swapped": self.bms.inventories[cell].resets,
             }
             | self._true(k)
         )

@@ -80,13 +80,13 @@ class Estimate:
         self.end_foreseen = self.advice = 0  # outlook.END_*, outlook.ADVICE_*
         self.short_suspected = 0  # 1: rest sag, or charge that never comes out
         self.since_anchor = 0  # discharges since A was last anchored
-        self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
 
 
 class Inventory:
     def __init__(self, profile, cell_index):
         self.profile = profile
         self.estimate = Estimate(cell_index)
+        self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
         self._start(0)
 
     def reset_unknown(self):
@@ -119,7 +119,6 @@ class Inventory:
         ):
             f.x[state], f.d[state] = mean, max(1, sigma * sigma)
         f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
-        self._hidden = hidden
         self.kept = array("q", [0] * KEPT)
         self.kept[LOST] = lost
         self.kept[PLATE] = 200
@@ -133,7 +132,13 @@ class Inventory:
 
     def moving(self):
         """C + A: what is neither bound, nor isolated, nor held by the cathode."""
-        return ((N, ONE), (S, -ONE), (D, -ONE), (STAY, -self.kept[UNSEEN]), (Q, -self._hidden))
+        return (
+            (N, ONE),
+            (S, -ONE),
+            (D, -ONE),
+            (STAY, -self.kept[UNSEEN]),
+            (Q, -self.profile.cathode_hidden_permille * 1000000),
+        )
 
     # one half-cycle, in the order of time -------------------------------------------------------------------------
 
@@ -295,7 +300,7 @@ class Inventory:
             if off > 80000 * _PPB and off > 8 * root(f.variance(h) + sigma * sigma):
                 kept[DOUBTS] += 1
                 if kept[DOUBTS] > 1:
-                    self.estimate.resets += 1
+                    self.resets += 1
                     self._start(1)
                     for k in (FULL_S, NET, NET_DOUBT, STRIKES, SHORT):  # a leak is no other cell
                         self.kept[k] = kept[k]

@@ -36,6 +36,14 @@ for fields in RECORDS:
 print(hexlify(inventory.pack()).decode(), hexlify(scheduler.pack()).decode(), out)
 """
 
+LIVED = """
+from relith.inventory import Inventory
+cell = Inventory(Plain(PROFILE), 0)
+e = cell.estimate
+for fields in RECORDS:
+    cell.half_cycle(Plain(fields))
+"""
+
 
 @pytest.mark.parametrize("changes", [{}, {"reservoir_ppm": 300_000, "corrosion_ppm_per_day": 20_000}])
 def test_same_bits_as_on_cpython(changes):
@@ -63,3 +71,24 @@ def test_same_bits_as_on_cpython(changes):
         board.exec("".join(f"{name} = {value!r}\n" for name, value in given.items()))
         printed = board.exec(RUN).strip()
     assert printed == f"{inventory.pack().hex()} {scheduler.pack().hex()} {expected}"
+
+
+def test_an_estimate_holds_no_big_ints():
+    """What comes of big ints stays big on MicroPython and takes room: an Estimate has forty such figures."""
+    names = list(vars(Inventory(profile(), 0).estimate))
+    cell = ToyCell(profile(), 4)
+    records = [vars(cell.discharge() if k % 2 else cell.charge()) for k in range(6)]
+    with Processor(heap_bytes=2**22) as board:
+        board.exec(SETUP)
+        for path in (ROOT / "firmware/relith").glob("*.py"):
+            board.put(f"/flash/lib/relith/{path.name}", path.read_bytes())
+        board.exec(f"PROFILE = {vars(profile())!r}\nRECORDS = {records!r}\n" + LIVED)
+        took = {}
+        for name in names:
+            heap = []
+            for _ in range(2):
+                board.exec("import gc\ngc.collect()")
+                heap.append(int(board.exec("print(gc.mem_alloc())")))
+                board.exec(f"setattr(e, {name!r}, int(str(e.{name})))")
+            took[name] = heap[0] - heap[1]
+    assert not {name: size for name, size in took.items() if size >= 32}

@@ -141,8 +141,8 @@ def test_swapped_cell_becomes_unknown():
     other = ToyCell(prof, 9)  # a new cell in the old one's place
     said = []
     for _, e in live(other, inventory, 3, rest_every=1):
-        said.append((e.resets, e.known, e.advice))
-    assert inventory.estimate.resets == 1
+        said.append((inventory.resets, e.known, e.advice))
+    assert inventory.resets == 1
     assert (1, UNKNOWN, ADVICE_FULL_DISCHARGE) in said or said[0][1] == MEASURED  # what resolves it, or it was at once
     assert abs(inventory.estimate.loss_ppm - (other.isolated + other.sei) * 1e6) < 30_000
 
@@ -158,7 +158,7 @@ def test_a_new_cell_that_forms_is_no_other_cell():
     cell.active += 0.12
     for _ in live(cell, inventory, 6, rest_every=1):
         pass
-    assert inventory.estimate.resets == 0 and inventory.estimate.known == INFERRED
+    assert inventory.resets == 0 and inventory.estimate.known == INFERRED
     assert abs(inventory.estimate.cathode_capacity_ppm - cell.q * 1e6) < 60_000
 
 
@@ -247,7 +247,7 @@ def test_never_outside_what_conservation_allows(seed, reservoir, script):
         assert min(stores) >= 0
         assert abs(sum(stores) - inventory.filter.x[3] // 1000) <= 1
         assert min(inventory.filter.d) >= 1
-        assert inventory.estimate.resets == 0
+        assert inventory.resets == 0
         assert abs(cell.cathode + cell.active + cell.isolated + cell.sei - cell.total) < 1e-9
 
 
