@@ -77,7 +77,7 @@ class Recorder:
         mah = step.charge_as / 3.6
         self._add(mah, step.elapsed_s / 3600.0)
         self._follow_half(mah)
-        self._bdf.follow(step, self._cycle)
+        self._bdf.follow(step, self._cycle + 1)
         if self.run.booked() < 0:
             self._book()
         if self.lab:
@@ -107,7 +107,7 @@ class Recorder:
         last = life.results["cycles_to_80"] or (cycles[-1] if cycles else 0)
         keep = sorted({cycle for cycle in (1, (1 + last) // 2, last) if cycle in self._curves})
         life.curves = {cycle: self._curves[cycle] for cycle in keep}
-        life.bdf = self._bdf.columns
+        life.bdf = self._bdf.whole()
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -301,6 +301,13 @@ class BdfRows:
         if due:
             self._last = (step.time_s, volts, ampere)
             self._append(row)
+
+    def whole(self) -> dict[str, list[float]]:
+        """The columns, the last step's end with them."""
+        if self._passed:
+            self._append(self._passed)
+            self._passed = ()
+        return self.columns
 
     def _append(self, row: tuple) -> None:
         for values, value in zip(self.columns.values(), row, strict=True):

@@ -93,7 +93,8 @@ def voltage(lives) -> Figure:
 def inventory(lives) -> Figure:
     """Lithium by store at each end of discharge: the truth on the left, the firmware's estimate on the right.
 
-    The band is ± 1 sigma of the estimated loss (isolated metal and SEI together), about its lower edge in the stack.
+    The band is ± 1 sigma of the estimated loss (isolated metal and SEI together), about its lower edge in the stack;
+    dashed beside it the truth of the same two edges.
     """
     n = max(1, len(lives))
     figure = Figure(figsize=(10.5, 2.5 * n + 0.9))
@@ -102,25 +103,37 @@ def inventory(lives) -> Figure:
     figure.subplots_adjust(hspace=0.28, wspace=0.04)
     for (left, right), life in zip(panels, lives, strict=True):
         cycle = np.array(life.rows["cycle"])
-        for axes, prefix, who in ((left, "true", "true (simulated cell)"), (right, "estimated", "firmware's estimate")):
-            layers = [np.array(life.rows[f"{prefix}_{store}_mah"], dtype=float) for store, _, _ in STORES]
-            axes.stackplot(
-                cycle, layers, colors=[c for _, _, c in STORES], labels=[text for _, text, _ in STORES], lw=0
-            )
-            if prefix == "estimated":
-                edge = layers[0] + layers[1]
-                sigma = np.array(life.rows["estimated_loss_sigma_mah"], dtype=float)
-                axes.fill_between(
-                    cycle, edge - sigma, edge + sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss"
-                )
+        rows = {name: np.array(values, dtype=float) for name, values in life.rows.items()}
+        true, estimated = ([rows[f"{who}_{store}_mah"] for store, _, _ in STORES] for who in ("true", "estimated"))
+        stack(left, cycle, true)
+        stack(right, cycle, estimated)
+        beside(right, cycle, estimated, rows["estimated_loss_sigma_mah"], true[2], true[3])
+        for axes, who in ((left, "true (simulated cell)"), (right, "firmware's estimate")):
             axes.set_title(f"{life.policy}: {who}", fontsize=10)
             axes.margins(x=0)
             _marks(axes, life, y=0.05, size=9, colour="#ffffff", transform=axes.get_xaxis_transform())
         left.set_ylabel("lithium (mAh)")
-    figure.legend(*panels[0, 1].get_legend_handles_labels(), loc="upper center", ncols=5, frameon=False, fontsize=9)
+    figure.legend(*panels[0, 1].get_legend_handles_labels(), loc="upper center", ncols=6, frameon=False, fontsize=9)
     for axes in panels[-1]:
         axes.set_xlabel("cycle   (white marks at the foot:  | pulse   ● rest)")
     return figure
+
+
+def stack(axes, x, layers) -> None:
+    """The stores on top of each other, in the order of STORES."""
+    axes.stackplot(x, layers, colors=[c for _, _, c in STORES], labels=[text for _, text, _ in STORES], lw=0)
+
+
+def beside(axes, x, layers, loss_sigma, true_isolated, true_sei) -> None:
+    """What belongs beside a stack that is an estimate: ± 1 sigma of the loss, and where truth is known (not all NaN)
+    where the edges of the isolated lithium and of the SEI would be."""
+    edge, total = layers[0] + layers[1], sum(layers)
+    axes.fill_between(
+        x, edge - loss_sigma, edge + loss_sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss"
+    )
+    if np.isfinite(true_sei).any():
+        axes.plot(x, total - true_isolated - true_sei, "--", color="#000000", lw=1.2, label="truth (simulated cell)")
+        axes.plot(x, total - true_sei, "--", color="#000000", lw=0.8)
 
 
 def _marks(axes, life, y: float, size: float, colour: str, transform=None) -> None:

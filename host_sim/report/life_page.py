@@ -97,9 +97,9 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
             life_figures.inventory(lived),
             "Lithium by store at each end of discharge, cathode counted from its content at full charge. Left "
             "the simulated cell, right the "
-            "firmware's estimate at the same moment; the band is ± 1 σ of the loss it states. It narrows when "
-            "the end of a discharge is "
-            "limited by the anode, because the loss can then be measured.",
+            "firmware's estimate at the same moment; the band is ± 1 σ of the loss it states, the dashed "
+            "lines are the truth of the lower edge of the isolated metal and of the SEI. The band narrows when the end "
+            "of a discharge is limited by the anode, because the loss can then be measured.",
             "inventory.csv",
         )
     page.heading("What this is not")

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from host_sim.report.life_figures import STORES
+from host_sim.report.life_figures import STORES, beside, stack
 
 INK, GRID = "#001f3f", "#eceff2"
 CURVES = ("#56B4E9", "#0072B2", "#001f3f")
@@ -35,11 +35,13 @@ def fade(rows: list[dict]) -> Figure:
     figure.subplots_adjust(left=0.09, right=0.95, bottom=0.08, top=0.98, hspace=0.07)
     charge, discharge = column(rows, "charge_mah"), column(rows, "discharge_mah")
     ratio = 100.0 * discharge / np.where(charge > 0.0, charge, math.nan)
+    lithium = 100.0 * column(rows, "ce_li")
     ce.plot(x, ratio, ".-", color=INK, lw=1, ms=3, label="this cycle")
-    ce.plot(x, 100.0 * column(rows, "ce_li"), "-", color="#D55E00", lw=1.2, label="of the lithium, estimated")
-    shown = ratio[1:][np.isfinite(ratio[1:])]  # not the first cycle: its charge fills what formation takes
-    if len(shown):
-        low, high = np.percentile(shown, (2, 98))
+    ce.plot(x, lithium, "-", color="#D55E00", lw=1.2, label="of the lithium, estimated")
+    shown = [part[np.isfinite(part)] for part in (ratio[1:], lithium)]  # the first charge fills what formation takes
+    if any(map(len, shown)):
+        ends = np.array([np.percentile(part, (2, 98)) for part in shown if len(part)])
+        low, high = ends[:, 0].min(), ends[:, 1].max()
         margin = max(0.3, 0.1 * (high - low))
         ce.set_ylim(low - margin, high + margin)
     ce.axhline(100.0, color="#9aa5b1", lw=0.8)
@@ -101,19 +103,16 @@ def incremental(points: np.ndarray, step_v: float = 0.02) -> tuple[np.ndarray, n
 
 
 def inventory(rows: list[dict]) -> Figure:
-    """Lithium by store at each end of discharge as estimated, with ± 1 σ of the loss; a simulated cell's own dashed."""
+    """Lithium by store at each end of discharge as estimated, ± 1 σ of the loss; a simulated cell's truth dashed."""
     x = cycles(rows)
     figure = Figure(figsize=(10.5, 4.6))
     axes = figure.subplots()
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.11, top=0.88)
     layers = [column(rows, f"{store}_mah") for store, _, _ in STORES]
-    axes.stackplot(x, layers, colors=[c for _, _, c in STORES], labels=[text for _, text, _ in STORES], lw=0)
-    edge, sigma = layers[0] + layers[1], column(rows, "loss_sigma_mah")
-    axes.fill_between(x, edge - sigma, edge + sigma, color="#000000", alpha=0.3, lw=0, label="± 1 σ of the loss")
-    total = layers[0] + layers[1] + layers[2] + layers[3]
-    truth = column(rows, "true_isolated_mah") + column(rows, "true_sei_mah")
-    if np.isfinite(truth).any():
-        axes.plot(x, total - truth, "--", color="#000000", lw=1.2, label="true loss (simulated cell)")
+    stack(axes, x, layers)
+    beside(
+        axes, x, layers, column(rows, "loss_sigma_mah"), column(rows, "true_isolated_mah"), column(rows, "true_sei_mah")
+    )
     axes.margins(x=0)
     axes.set_xlabel("cycle")
     axes.set_ylabel("lithium (mAh)")

@@ -57,7 +57,8 @@ def write(folder: Path, player: Player, notes: list[str], about: dict) -> None:
             replay_figures.inventory(rows),
             "As the firmware believes at each end of discharge, cathode counted from its content at full charge. The "
             "band is ± 1 σ of the loss (isolated metal and SEI), about its lower edge in the stack; it narrows where a "
-            "discharge ends at the anode and the loss can be measured.",
+            "discharge ends at the anode and the loss can be measured. Dashed, where the file holds a simulated cell's "
+            "own stores: the truth of both edges, of the isolated metal and of the SEI.",
             "inventory.csv",
         )
         page.heading(f"What is foreseen{of}")

@@ -252,6 +252,7 @@ def test_what_make_run_leaves_replays_to_nearly_the_live_estimate(tmp_path):
     rows = table(tmp_path / "out")
     assert len(rows) == len(life.rows["cycle"]) == 4
     for k, row in enumerate(rows):
+        assert int(row["cycle"]) == life.rows["cycle"][k]
         for store in STORES:
             assert float(row[f"{store}_mah"]) == pytest.approx(life.rows[f"estimated_{store}_mah"][k], abs=0.005 * 239)
         assert float(row["pulse_mah"]) == pytest.approx(life.rows["pulse_mah"][k], rel=0.02, abs=0.01)
