@@ -128,15 +128,26 @@ class View:
         volts = "  ".join(f"{uv * 1e-6:.4f} V" for uv in r["cell_uv"]) if r["cell_ok"] else "not read"
         degrees = "  ".join(f"{c / 100:.1f} °C" for c in r["temp_cdegc"]) if r["temp_ok"] else "not read"
         switches = (("charge", "charge_enable"), ("discharge", "discharge_enable"), ("pulse", "pulse_count"))
-        limits = f"{self._amperes(o['charge_limit_count'])}, {self._amperes(-o['discharge_limit_count'])}"
         state = f"state      {strong}{told(STATES, o['state'])}{plain}"
         return [
             f"{state}{'   STOPPED BY THE OPERATOR' if r['stop'] else ''}",
-            f"current    {current}   allowed {limits}",
+            f"current    {current}",
+            f"allowed    {self._allowed()}",
             f"cells      {volts}",
             f"warmth     {degrees}",
             "switches   " + "   ".join(f"{name} {'ON' if o[key] else 'off'}" for name, key in switches),
         ]
+
+    def _allowed(self) -> str:
+        """Who may draw or feed, and how much. In a pulse the discharge switch is on for the sink, not a load."""
+        o = self.outputs
+        charge, discharge = o["charge_limit_count"], o["discharge_limit_count"]
+        users = (f"charger {self._amperes(charge)}" if charge else "no charger",
+                 f"load {self._amperes(-discharge)}" if discharge else "no load")  # fmt: skip
+        if not o["pulse_count"]:
+            return ", ".join(users)
+        pulse = f"only the pulse sink: {self._amperes(-o['pulse_count'])}, {o['pulse_ms'] / 1000:.0f} s more"
+        return ", ".join((*users, pulse))
 
     def _charge(self) -> list[str]:
         """The ledger: mAh in and out since commissioning, and what may have passed unseen."""

@@ -48,7 +48,8 @@ def test_state_cell_and_inventory_are_shown():
         "Relith 0.1.0 on PORT",
         "boot 7 · 1 cell",
         "state      IDLE",
-        "current    -26.8 mA   allowed +0.8 A, -2.7 A",
+        "current    -26.8 mA",
+        "allowed    charger +0.8 A, load -2.7 A",
         "3.8012 V",
         "25.0 °C",
         "charge off   discharge ON   pulse off",
@@ -62,6 +63,16 @@ def test_state_cell_and_inventory_are_shown():
     ):
         assert part in text, part
     assert "\x1b" not in text and "CE_Li" not in text
+
+
+def test_in_a_pulse_the_sink_alone_draws_though_the_discharge_switch_is_on():
+    board = known_board()
+    o = board.bms.outputs
+    o.state, o.charge_limit_count, o.discharge_limit_count = STATES.index("PULSE"), 0, 0
+    o.pulse_count, o.pulse_ms = 267_000, 83_900
+    text = "\n".join(shown(board).lines(30.0))
+    assert "allowed    no charger, no load, only the pulse sink: -0.267 A, 84 s more" in text
+    assert "discharge ON   pulse ON" in text
 
 
 def test_every_cell_is_shown():
