@@ -32,9 +32,9 @@ bench: .venv/bench.stamp node_modules/.stamp  ## speed, memory and accuracy besi
 hil: .venv/test.stamp node_modules/.stamp  ## scenarios on the virtual rig, or RIG=file.toml -> build/hil/junit.xml, report.html
 	$(BIN)/relith-hil run $(if $(RIG),--rig $(RIG)) $(ARGS)
 
-flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=…)
+flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=… CELL=another)
 	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
-	  $(if $(BOARD),--board $(BOARD)) $(if $(UF2),--uf2 $(UF2))
+	  $(if $(BOARD),--board $(BOARD)) $(if $(CELL),--cell $(CELL)) $(if $(UF2),--uf2 $(UF2))
 
 reproduce: .venv/test.stamp  ## the published experiments on the simulated cell -> build/reproduction.csv
 	$(BIN)/relith-sim reproduce $(ARGS)

@@ -5,7 +5,6 @@ hash, the new firmware tests itself with all outputs off, and only then a small 
 the one that starts. Pulled at any moment, the board starts the old firmware or the new one.
 """
 
-import argparse
 import ast
 import base64
 import contextlib
@@ -22,10 +21,17 @@ from pathlib import Path
 
 from mpremote.transport import TransportError, TransportExecError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
+from relith import memory
+from relith.bms import Bms
+from relith.journal import Journal
+from relith.profile import Profile
 
 from hil import image
 from hil.virtual.processor import interpreter
+from host_sim import profiles
+from host_sim.cli import Parser
 from host_sim.errors import InputError
+from host_sim.loop import MemoryStore
 
 FOLDERS = ("firmware_a", "firmware_b")
 LEAST_VERSION = (1, 24)  # first release whose ports all load .mpy version 6.3
@@ -188,6 +194,34 @@ def choose(board: Board, number: int, folder: str) -> None:
     board.write(f"firmware.{number % 2}", f"{text} {zlib.crc32(text.encode())}\n".encode())
 
 
+def lockout(board: Board, profile: Profile) -> str:
+    """Why this profile will not take the journal that now lies on the board, and so locks the board out (safety rule
+    11), in words; "" when it will, when there is none, and when nobody can read it as it is.
+    """
+    slots = MemoryStore()
+    for slot in (0, 1):
+        with contextlib.suppress(TransportExecError):
+            text = board.run(f"print(binascii.b2a_base64(open('journal.{slot}', 'rb').read()).decode())")
+            slots.write(slot, base64.b64decode(text))
+    kept = Journal(slots).load()
+    if kept is None or memory.unpack_all(Bms(profile, MemoryStore()), kept):
+        return ""
+    cells, capacity_uah = struct.unpack_from("<qq", kept, 1)
+    theirs, ours = (cells, capacity_uah), (profile.cell_count, profile.nominal_capacity_uah)
+    if theirs == ours:
+        return "the journal on the board is of another version of the firmware"
+    told = [f"{n} cell{'s' * (n > 1)} of {uah / 1000:g} mAh" for n, uah in (theirs, ours)]
+    return f"the journal on the board is of {told[0]}, the profile {profile.name!r} of {told[1]}"
+
+
+def ask(sentence: str) -> bool:
+    """Put it to the person at the terminal; no terminal, no answer, is no."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"{sentence}; go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def transfer(board: Board, files: dict[str, bytes], folder: str, other: str) -> int:
     """Bring `folder` to hold exactly `files`; what the other folder already has is copied on the board. Bytes sent."""
     wanted, here, there = image.hashes(files), board.hashes(folder), board.hashes(other)
@@ -255,8 +289,8 @@ def settle(board: Board, number: int, folder: str) -> None:
         raise InputError(f"PORT={board.port}: {_why(error)}; what ran before stays") from None
 
 
-def flash(port: str, profile: Path, named: str | None, say=print) -> None:
-    """Everything, on a port that is there."""
+def flash(port: str, profile: Path, named: str | None, say=print, another_cell: bool = False) -> None:
+    """Everything, on a port that is there. `another_cell`: the journal on the board may be of another cell."""
     began = time.monotonic()
     board = Board(port)
     check_version(board)
@@ -265,6 +299,13 @@ def flash(port: str, profile: Path, named: str | None, say=print) -> None:
     agree(name, found, port)
     files = image.build(name, profile)
     board.clear()
+    why = lockout(board, profiles.load(profile))
+    if why:
+        why = f"PORT={port}: {why}: the board will be locked out until a person clears it (docs/board.md)"
+        if not another_cell and not ask(why):
+            board.restart()
+            raise InputError(f"{why}; CELL=another goes on; nothing was changed, what ran before runs again")
+        say(why)
     number, current = chosen(board)
     changed = not current or board.hashes(current) != image.hashes(files)
     folder = (FOLDERS[1] if current == FOLDERS[0] else FOLDERS[0]) if changed else current
@@ -321,13 +362,19 @@ def virtual(folder: Path = Path("build/virtual/flash")) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="make flash", description=__doc__.split("\n")[0])
+    parser = Parser(prog="make flash", description=__doc__.split("\n")[0])
     parser.add_argument("--port", default="", help="serial port, or virtual, or emulated")
     parser.add_argument("--profile", default="liu21_nmc532", help="profile by name or path")
     parser.add_argument("--board", default=None, help="board file; found out when left away")
+    parser.add_argument(
+        "--cell",
+        choices=("same", "another"),
+        default="same",
+        help="another: lock the board out if its journal is not of the profile's cell",
+    )
     parser.add_argument("--uf2", type=Path, default=None, help="MicroPython UF2 for PORT=emulated")
-    args = parser.parse_args(argv)
     try:
+        args = parser.parse_args(argv)
         profile = image.profile_path(args.profile)
         if args.board and args.board not in image.boards():
             raise InputError(f"BOARD={args.board}: no such board, must be one of {', '.join(image.boards())}")
@@ -343,7 +390,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             port = contextlib.nullcontext(args.port)
         with port as name:
-            flash(name, profile, args.board or None)
+            flash(name, profile, args.board or None, another_cell=args.cell == "another")
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

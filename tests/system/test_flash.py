@@ -1,14 +1,23 @@
 """`make flash` on the virtual board: nothing to running, nothing changed, pulled in the middle, and every bad input."""
 
+import base64
+import io
 import json
 import time
 
 import pytest
 from mpremote.transport import TransportExecError
+from relith import memory
+from relith.bms import Bms
+from relith.journal import encode
+from relith.reasons import REASONS
 
 from hil import bench_board, flash, image, pulls
 from hil.pulls import Watched, board_on, what_starts
+from hil.virtual.board import VirtualBoard
 from host_sim.errors import InputError
+from host_sim.loop import MemoryStore
+from host_sim.profiles import load
 
 PROFILE = image.PROFILES / "liu21_nmc532.json"
 
@@ -70,6 +79,73 @@ def test_journal_survives_flashing(tmp_path):
         flash.flash(port, profile_named(tmp_path, "other"), None, lambda text: None)
     assert what_starts(tmp_path / "flash") == "other"
     assert (tmp_path / "flash" / "journal.0").read_bytes() != b"" != before
+
+
+@pytest.mark.parametrize("answer", ["", "n\n", "y\n", "flag"])
+def test_a_journal_of_another_cell_is_said_before_it_locks_the_board_out(tmp_path, monkeypatch, answer):
+    other = profile_named(tmp_path, "other", nominal_capacity_uah=478_000)
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, PROFILE, None, lambda text: None)
+    what_starts(tmp_path / "flash")
+    kept = (tmp_path / "flash" / "journal.0").read_bytes()
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return answer != ""
+
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    said = []
+    with board_on(tmp_path / "flash") as (_, port):
+        if answer in ("y\n", "flag"):
+            flash.flash(port, other, None, said.append, another_cell=answer == "flag")
+            told = said[0]
+        else:
+            with pytest.raises(InputError) as caught:
+                flash.flash(port, other, None, said.append)
+            told = str(caught.value)
+            assert "; CELL=another goes on; nothing was changed" in told and (tmp_path / "flash" / "journal.0").exists()
+    assert told.startswith(
+        f"PORT={port}: the journal on the board is of 1 cell of 239 mAh, the profile 'other' of 1 cell of 478 mAh: "
+        "the board will be locked out until a person clears it"
+    )
+    went_on = answer in ("y\n", "flag")
+    bench = Watched()
+    with VirtualBoard(tmp_path / "flash", bench.hardware, stepped=True) as board:
+        board.start()
+        for _ in range(5):
+            board.advance(100)
+            board.step()
+        name, locked, reason = board.exec(
+            image.at_prompt(
+                "import relith\nb = relith.running\n"
+                "print(b.profile.name, b.protection.lockout, b.outputs.reason, sep='|')"
+            )
+        ).split("|")
+    assert (name == "other", locked != "0") == (went_on, went_on)
+    assert not went_on or "a journal that is damaged or of another cell" in REASONS[int(reason)]
+    assert kept
+
+
+def test_what_the_journal_on_a_board_means_for_a_profile():
+    profile = load(PROFILE)
+    kept = memory.pack_all(Bms(profile, MemoryStore()))
+    older = encode(1, bytes([kept[0] - 1]) + kept[1:])
+
+    class Board:
+        def __init__(self, *slots):
+            self.slots = slots
+
+        def run(self, code):
+            slot = self.slots["journal.1" in code]
+            if slot is None:
+                raise TransportExecError(b"", "OSError: 2")
+            return base64.b64encode(slot).decode()
+
+    assert flash.lockout(Board(None, None), profile) == ""  # a board without a past
+    assert flash.lockout(Board(b"rubbish", b"rubbish"), profile) == ""  # locked out before, too
+    assert flash.lockout(Board(encode(1, kept), None), profile) == ""
+    assert flash.lockout(Board(older, None), profile).endswith("is of another version of the firmware")
+    assert flash.lockout(Board(older, encode(2, kept)), profile) == ""  # the newest counts
 
 
 def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path):
