@@ -14,6 +14,7 @@ COMMANDS = {
     "record": ("hil.recording", "run a scenario and keep every reading and decision in one file"),
     "replay": ("hil.replay", "a recorded rig run through the host's firmware, bit for bit"),
     "monitor": ("hil.monitor", "watch a board live in the terminal"),
+    "tell": ("hil.tell", "have a board do something: arm, stop, clear_latch, commission, a new profile, …"),
     "calibrate": ("hil.calibrate", "offset and gain of a board's current path against a meter"),
     "soak": ("hil.soak", "one scenario over and over, for hours"),
     "loopback": ("hil.instruments.serve", "instruments without hardware on TCP ports, to learn and to try a rig file"),
