@@ -56,6 +56,8 @@ class Bms:
         self.boots = 0
         self.moved = 0  # 1: a state was left for another in this tick
         self.cleared = 0  # 1 in the tick after a person cleared the latches
+        self.ended = 0  # not 0: a half-cycle has ended (as Tracker.ended), and what comes next is still to be decided
+        self._next = 0  # cell whose estimate the next tick updates; 0: all are of the same half-cycle
         self.news = False  # state, decision, reason or alarms are not what they were
         self.journal_bad = 0  # 1: interventions stay off
         self.short_suspected = 0  # 1: rest sag or charge that never returns
@@ -104,6 +106,8 @@ class Bms:
             self._enter(machine.before, machine.state)
         self.cleared = 0
         if tracker.ended:
+            self.ended = tracker.ended
+        if self.ended and not self._next:
             self._schedule()
         if tracker.ready and machine.state != PULSE:
             self._estimate()
@@ -138,22 +142,27 @@ class Bms:
         for k in range(1, len(cells)):
             if cells[k] < cells[lowest]:
                 lowest = k
-        self.tracker.record(self.h, lowest, self.tracker.ended == 2)
+        self.tracker.record(self.h, lowest, self.ended == 2)
+        self.ended = 0
         s = self.scheduler
         s.after_half_cycle(self.h, self.estimates, self.readings, self.gate.budgets(self))
         self.gate.asked = self.outputs.decision = s.decision
         self.outputs.reason = s.reason
 
     def _estimate(self):
-        """A half-cycle is complete, with the rest after it: where is each cell's lithium now?"""
-        self.tracker.ready = 0
-        for k in range(len(self.inventories)):
-            self.tracker.record(self.h, k, 1)
-            self.inventories[k].half_cycle(self.h)
-            for kind, residual_ppm in self.inventories[k].anchors:
-                self.log.add(self.clock.seconds, ANCHOR << 24 | k << 8 | kind, residual_ppm)
-        self._suspect()
-        self._save()
+        """A half-cycle is complete, with the rest after it: where is each cell's lithium now? A cell a tick: an update
+        takes a Pico an estimated 0.2 s, and limits are to be looked at meanwhile.
+        """
+        k = self._next
+        self.tracker.record(self.h, k, 1)
+        self.inventories[k].half_cycle(self.h)
+        for kind, residual_ppm in self.inventories[k].anchors:
+            self.log.add(self.clock.seconds, ANCHOR << 24 | k << 8 | kind, residual_ppm)
+        self._next = (k + 1) % len(self.inventories)
+        if self._next == 0:
+            self.tracker.ready = 0
+            self._suspect()
+            self._save()
 
     def _watch(self):
         """Once an hour in a rest: does a cell's voltage sag?"""
@@ -218,7 +227,7 @@ class Bms:
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
-        self.short_suspected = 0
+        self.short_suspected = self.tracker.ready = self._next = 0
         return self.calibrated()
 
     def calibrated(self):

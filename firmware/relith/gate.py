@@ -354,7 +354,9 @@ class Gate:
         state = o.state
         if state == PULSE:
             return min(_FAST_MS, max(1, o.pulse_ms))
-        if state == BOOT or bms.moved or protection.pending or tracker.ended or bms.clock.still or b.good < _STEADY:
+        if tracker.ended or tracker.ready or bms.ended:
+            return _FAST_MS
+        if state == BOOT or bms.moved or protection.pending or bms.clock.still or b.good < _STEADY:
             return _FAST_MS
         wait = _SLOW_MS
         if state == REST:

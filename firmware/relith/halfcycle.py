@@ -120,8 +120,8 @@ class _Stretch:
 
 class Tracker:
     """`update()` once per tick. `ended` is not 0 in the tick in which a half-cycle ended: 1, or 2 when it is
-    complete at once; `ready` is 1 from when one is complete until the user of this class sets it to 0. `record(h,
-    cell, complete)` tells either."""
+    complete at once; `ready` is 1 from when one is complete until the user of this class sets it to 0, and until then
+    the next one is not complete. `record(h, cell, complete)` tells either."""
 
     def __init__(self, profile, ledger):
         n = profile.cell_count
@@ -193,7 +193,7 @@ class Tracker:
         self._ends(belief, kind if active else 0)
         if self._turning:
             back = self._back
-            if back.net_ppm >= TURN_PPM:
+            if back.net_ppm >= TURN_PPM and not self.ready:
                 self._complete()
             elif back.net_ppm < 0:
                 main.absorb(back)
@@ -251,7 +251,7 @@ class Tracker:
             if kind != main.kind:
                 self._turn()
                 self._rested(self._back)
-            elif main.net_ppm >= TURN_PPM and (self._settled or self.rest_s >= _LONG_REST_S):
+            elif main.net_ppm >= TURN_PPM and not self.ready and (self._settled or self.rest_s >= _LONG_REST_S):
                 self._back.start(kind)
                 self._rested(self._back)
                 self._complete()

@@ -47,6 +47,8 @@ def test_short_ticks_where_something_happens():
         (bms, "moved", 1, 100),
         (bms.protection, "pending", 1, 100),
         (bms.tracker, "ended", 1, 100),
+        (bms.tracker, "ready", 1, 100),
+        (bms, "ended", 1, 100),
         (bms.clock, "still", 1, 100),
         (bms.protection, "recovering", 1, 1000),
         (bms.ledger, "doubt", 1, 1000),

@@ -360,3 +360,23 @@ def test_a_pause_within_a_turn_is_part_of_it():
     lab.go(20, -500)
     assert [cells[0].kind for cells in lab.complete] == [1] and lab.tracker._main.kind == -1
     assert lab.tracker._main.net_ppm == pytest.approx(40 * 0.5 * PPM_S, rel=1e-2)
+
+
+def test_no_half_cycle_is_complete_while_the_one_before_is_still_read():
+    """Two turns while the estimates of a string are updated: the second half-cycle waits, whole."""
+    world = Lab().go(600, 300, 3_700_000)
+    tracker = world.tracker
+    tick = world._tick
+
+    def unread(ms, count):
+        r = world.board.pass_(ms, count)
+        world.ledger.count(r, world.board.belief, False)
+        tracker.update(r, world.board.belief, ms)
+
+    world._tick = unread
+    world.go(100, -300).go(200, 300)
+    assert tracker.ready == 1 and tracker.index == 1 and tracker._done.kind == 1
+    world._tick = tick
+    world.go(20, 300)
+    assert [h[0].kind for h in world.complete] == [1, -1]
+    assert world.complete[1][0].charge_ppm == pytest.approx(0.3 * 100 * PPM_S, rel=0.02)
