@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ LEAST_VERSION = (1, 24)  # first release whose ports all load .mpy version 6.3
 ANSWER_S = 5.0  # how long a board may take to answer at all
 BLOCK = 4096  # what a file of any size takes at least
 CHUNK = 3072  # bytes of a file in one command
+FEED_S = 1.0  # a watchdog of ours waits 8 s
 RESET_S = 15.0  # how long a board may take to come back
 
 # Runs on the board. Paths are relative to {root}. A watchdog that was running goes on running, so it is fed here.
@@ -135,8 +137,25 @@ class Board:
         self.run(f"feed()\nf = open({name!r}, 'wb')")
         for start in range(0, len(data), CHUNK):
             piece = base64.b64encode(data[start : start + CHUNK]).decode()
-            self.run(f"f.write(binascii.a2b_base64(b'{piece}')) and None")
+            self.run(f"feed()\nf.write(binascii.a2b_base64(b'{piece}')) and None")
         self.run("f.close()")
+
+    @contextlib.contextmanager
+    def fed(self) -> Iterator[None]:
+        """While something here takes its time and nothing is asked of the board, its watchdog goes on being fed."""
+        over = threading.Event()
+
+        def feed() -> None:
+            while not over.wait(FEED_S):
+                self.run("feed()")
+
+        thread = threading.Thread(target=feed, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def restart(self) -> None:
         """Hard reset; the board runs what it now holds. The port may go away and come back."""
@@ -267,7 +286,7 @@ def _why(error: TransportExecError) -> str:
 
 def self_test(board: Board, folder: str) -> None:
     """Run the firmware in `folder` once, all outputs off."""
-    code = f"feed()\ndrop()\nos.chdir({folder!r})\nsys.path.insert(0, os.getcwd())\nimport board, main\n"
+    code = f"feed()\ndrop()\nos.chdir({folder!r})\nsys.path.insert(0, os.getcwd())\nimport board, main\nfeed()\n"
     try:
         wrong = board.run(code + "print(main.self_test())", 60.0).strip()
         board.run(f"os.chdir({board.root!r})")
@@ -292,20 +311,24 @@ def settle(board: Board, number: int, folder: str) -> None:
 def flash(port: str, profile: Path, named: str | None, say=print, another_cell: bool = False) -> None:
     """Everything, on a port that is there. `another_cell`: the journal on the board may be of another cell."""
     began = time.monotonic()
+    wanted = profiles.load(profile)  # before the board is touched
     board = Board(port)
     check_version(board)
     found = detect(board)
     name = named or found
     agree(name, found, port)
-    files = image.build(name, profile)
     board.clear()
-    why = lockout(board, profiles.load(profile))
+    why = lockout(board, wanted)
     if why:
         why = f"PORT={port}: {why}: the board will be locked out until a person clears it (docs/board.md)"
-        if not another_cell and not ask(why):
+        with board.fed():
+            go_on = another_cell or ask(why)
+        if not go_on:
             board.restart()
             raise InputError(f"{why}; CELL=another goes on; nothing was changed, what ran before runs again")
         say(why)
+    with board.fed():
+        files = image.build(name, profile)
     number, current = chosen(board)
     changed = not current or board.hashes(current) != image.hashes(files)
     folder = (FOLDERS[1] if current == FOLDERS[0] else FOLDERS[0]) if changed else current

@@ -15,6 +15,7 @@ from relith.reasons import REASONS
 from hil import bench_board, flash, image, pulls
 from hil.pulls import Watched, board_on, what_starts
 from hil.virtual.board import VirtualBoard
+from hil.virtual.hardware import WDT_RESET, Hardware
 from host_sim.errors import InputError
 from host_sim.loop import MemoryStore
 from host_sim.profiles import load
@@ -124,6 +125,23 @@ def test_a_journal_of_another_cell_is_said_before_it_locks_the_board_out(tmp_pat
     assert (name == "other", locked != "0") == (went_on, went_on)
     assert not went_on or "a journal that is damaged or of another cell" in REASONS[int(reason)]
     assert kept
+
+
+def test_a_running_watchdog_is_fed_while_this_end_takes_its_time(tmp_path, monkeypatch):
+    """A slow computer that compiles, or a person who thinks it over; the virtual board's 8 s are 2 s here."""
+    with board_on(tmp_path / "flash") as (_, port):
+        flash.flash(port, PROFILE, None, lambda text: None)
+    resets = []
+    feed_within, reset, build = Hardware._do_wdt, VirtualBoard.reset, image.build
+    monkeypatch.setattr(Hardware, "_do_wdt", lambda self, timeout_ms: feed_within(self, timeout_ms // 4))
+    monkeypatch.setattr(VirtualBoard, "reset", lambda self, cause: (resets.append(cause), reset(self, cause))[1])
+    monkeypatch.setattr(image, "build", lambda board, profile: (time.sleep(3.5), build(board, profile))[1])
+    monkeypatch.setattr(flash, "FEED_S", 0.2)
+    with board_on(tmp_path / "flash") as (_, port):
+        time.sleep(0.5)
+        flash.flash(port, profile_named(tmp_path, "other"), None, lambda text: None)
+    assert WDT_RESET not in resets
+    assert what_starts(tmp_path / "flash") == "other"
 
 
 def test_what_the_journal_on_a_board_means_for_a_profile():
