@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from hil import rigs
 from hil.boards import Board
 from hil.instruments import loopback
 from hil.instruments.bench import Bench
+from hil.instruments.errors import InstrumentError
 from hil.live import SILENT_S, board_of, instrument_of
 from hil.rigs import Rig
 from hil.scenario import read_profile
@@ -124,7 +126,7 @@ def run(rig: Rig, profile: Profile, text: str, current_a: float, samples: int, s
         raise InputError(
             f"calibrate: --current is {current_a:g} A, allowed is {allowed} (limits.source of {rig.path.name})"
         )
-    with contextlib.ExitStack() as stack:
+    with rigs.naming(rig, "calibrate:"), contextlib.ExitStack() as stack:
         node = loopback.Node()
         units = {one.role: instrument_of(one, node, stack) for one in rig.instruments.values()}
         bench = stack.enter_context(Bench(units))
@@ -145,7 +147,7 @@ def run(rig: Rig, profile: Profile, text: str, current_a: float, samples: int, s
 
 
 def main(argv: list[str]) -> int:
-    """0 when the board has taken it, 1 when it refused."""
+    """0 when the board has taken it, 1 when it refused or an instrument failed."""
     p = Parser(prog="relith-hil calibrate", description=(__doc__ or "").splitlines()[0])
     p.add_argument("--rig", default="bench", metavar="FILE", help="rig file with a board, a source and a meter")
     p.add_argument("--profile", default="liu21_nmc532", metavar="NAME", help="the board's profile")
@@ -160,9 +162,12 @@ def main(argv: list[str]) -> int:
     if a.out.is_dir():
         raise InputError(f"relith-hil calibrate: --out is {a.out}, which is a folder; name a file")
     out_folder("relith-hil calibrate", a.out.parent)
-    found, answer = run(
-        rig, profile, text, quantity(a.current, "current", "relith-hil calibrate: --current"), a.samples
-    )
+    current_a = quantity(a.current, "current", "relith-hil calibrate: --current")
+    try:
+        found, answer = run(rig, profile, text, current_a, a.samples)
+    except InstrumentError as error:
+        print(f"{error}; nothing was stored", file=sys.stderr)
+        return 1
     a.out.write_text(json.dumps(asdict(found) | {"answer": answer}, indent=1) + "\n", encoding="utf-8")
     lsb_ua = profile.current_lsb_na * 1e-3
     print(f"offset {found.offset_count * lsb_ua:+.2f} ± {found.offset_sigma_count * lsb_ua:.2f} uA, "

@@ -349,6 +349,7 @@ class OnCell(Live):
     """A real cell: the rig listens, logs, and stops everything when a limit is passed or the board falls silent."""
 
     def begin(self) -> None:
+        self._read_s: dict[str, float] = {}  # when each kind of reading was last good
         if "relay" in self.bench.instruments:
             self.bench["relay"].close_contact()
         self.board.start({})
@@ -359,20 +360,33 @@ class OnCell(Live):
             return dict(UNKNOWN_TRUTH)
         volts = [uv * PPM for uv in told["cell_uv"]]
         current_a = told["current_count"] * self.ratings.current_lsb_a
-        limits = self.limits
-        wrong = ""
-        if max(volts) > limits.voltage_v:
-            wrong = f"a cell is at {max(volts):.3f} V, allowed {limits.voltage_v:g} V"
-        elif not -limits.sink_current_a <= current_a <= limits.source_current_a:
-            wrong = f"current is {current_a:.3f} A, allowed -{limits.sink_current_a:g} … {limits.source_current_a:g} A"
+        degc = max(told["temp_cdegc"]) * 1e-2
+        wrong = self._wrong(told, volts, current_a, degc, now_s)
         if wrong:
             raise EmergencyStop(f"emergency stop: {wrong}; {self.stop()}")
         return UNKNOWN_TRUTH | {
             "lowest_cell_voltage": min(volts),
             "highest_cell_voltage": max(volts),
             "current": current_a,
-            "temperature": max(told["temp_cdegc"]) * 1e-2,
+            "temperature": degc,
         }
+
+    def _wrong(self, told: dict, volts: list[float], current_a: float, degc: float, now_s: float) -> str:
+        """Which limit of the rig file is passed, or which reading has been missing for too long, in words."""
+        rig, limits = self.rig, self.limits
+        for name, what in (("cell_ok", "voltage"), ("current_ok", "current"), ("temp_ok", "temperature")):
+            if told[name]:
+                self._read_s[name] = now_s
+            elif now_s - self._read_s.get(name, 0.0) > SILENT_S:
+                return f"the board has not read the {what} for {SILENT_S:g} s"
+        if told["cell_ok"] and not rig.lowest_v <= min(volts) <= max(volts) <= limits.voltage_v:
+            worst = max(volts) if max(volts) > limits.voltage_v else min(volts)
+            return f"a cell is at {worst:.3f} V, allowed {rig.lowest_v:g} … {limits.voltage_v:g} V"
+        if told["current_ok"] and not -limits.sink_current_a <= current_a <= limits.source_current_a:
+            return f"current is {current_a:.3f} A, allowed -{limits.sink_current_a:g} … {limits.source_current_a:g} A"
+        if told["temp_ok"] and degc > rig.hottest_degc:
+            return f"the hottest sensor is at {degc:.1f} degC, allowed {rig.hottest_degc:g} degC"
+        return ""
 
     def _listen(self, now_s: float) -> None:
         try:

@@ -9,14 +9,18 @@ Everything in the file is checked before anything is opened.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hil import tables
 from hil.boards import Board, HostBoard, VirtualRigBoard
+from hil.codec import LinkError
 from hil.instruments.capabilities import Limits
 from hil.instruments.dialects import DIALECTS
+from hil.instruments.errors import InstrumentError
 from hil.orders import ORDERS
 from hil.scenario import ROOM_DEGC, Scenario
 from hil.serialport import BAUD
@@ -86,6 +90,8 @@ class Rig:
     repl: str | None = None
     late_s: float = 0.05
     limits: Limits | None = None
+    lowest_v: float = 0.0  # this and the next: of a real cell
+    hottest_degc: float = 0.0
     instruments: dict[str, InstrumentFile] = field(default_factory=dict)
 
     @property
@@ -121,6 +127,20 @@ class Rig:
         return UsbBoard(scenario.profile, scenario.profile_text, self.port, self.baud, self.repl)
 
 
+@contextlib.contextmanager
+def naming(rig: Rig, *others: str) -> Iterator[None]:
+    """What is wrong with a port or an address is said with the rig file's name; not what names a file already, or one
+    of `others`.
+    """
+    try:
+        yield
+    except (InstrumentError, LinkError):
+        raise
+    except InputError as error:
+        named = str(error).startswith((f"{rig.path.name}:", *others))
+        raise error if named else InputError(f"{rig.path.name}: {error}") from None
+
+
 def find(name: str) -> Path:
     """A rig file by its name or path. Raises InputError."""
     if found := tables.find(name, FOLDER):
@@ -148,19 +168,23 @@ def parse(data: dict[str, Any], path: Path) -> Rig:
         raise InputError(f"{top.where('baud')} is {baud} (allowed: 1200 … 4000000)")
     limits_table = top.table("limits")
     limits = None
+    lowest_v, hottest_degc = 0.0, 0.0
     if limits_table.data:
         limits = Limits(
             limits_table.number("voltage", "voltage"),
             limits_table.number("source", "current", 0.0),
             limits_table.number("sink", "current", 0.0),
         )
+        if cell == "real":
+            lowest_v = limits_table.number("lowest_voltage", "voltage")
+            hottest_degc = limits_table.number("temperature", "temperature")
     limits_table.done()
     table = top.table("instruments")
     instruments = {role: _instrument(table.table(role), role) for role in [*table.data] if _role(table, role)}
     if cell == "bench" and "emulator" not in instruments:
         raise InputError(f"{path.name}: instruments.emulator is missing: it stands in for the cell")
     if cell != "simulated" and limits is None:
-        raise InputError(f"{path.name}: limits is missing: a {cell} cell needs its greatest voltage and currents")
+        raise InputError(f"{path.name}: limits is missing: a {cell} cell needs its limits of voltage and current")
     rig = Rig(
         name=path.stem,
         what=top.take("what", ""),
@@ -173,6 +197,8 @@ def parse(data: dict[str, Any], path: Path) -> Rig:
         repl=top.take("repl", None),
         late_s=top.number("late", "time", 0.05),
         limits=limits,
+        lowest_v=lowest_v,
+        hottest_degc=hottest_degc,
         instruments=instruments,
     )
     top.done()

@@ -17,11 +17,10 @@ from hil.boards import Board
 from hil.codec import LinkError
 from hil.instruments.errors import InstrumentError
 from hil.judge import Verdict, judge
-from hil.rigs import Rig
+from hil.rigs import Rig, naming
 from hil.scenario import Scenario
 from hil.trace import Trace
 from hil.units import show
-from host_sim.errors import InputError
 from host_sim.version import version
 
 PASSED, FAILED, CANNOT, ERROR = "passed", "failed", "cannot", "error"
@@ -92,12 +91,13 @@ def run(
         result.state = CANNOT
         return result
     try:
-        if rig.cell == "simulated":
-            _simulated(scenario, rig, result, progress, prepare)
-        else:
-            from hil import live
+        with naming(rig, f"{scenario.path.name}:"):
+            if rig.cell == "simulated":
+                _simulated(scenario, rig, result, progress, prepare)
+            else:
+                from hil import live
 
-            live.run(scenario, rig, result, progress)
+                live.run(scenario, rig, result, progress)
         result.verdicts += [judge(expectation, result.trace) for expectation in scenario.expectations]
         failed = [verdict for verdict in result.verdicts if not verdict.ok]
         if failed:
@@ -105,9 +105,6 @@ def run(
             result.reason = f"{failed[0].text}: {failed[0].measured} (allowed: {failed[0].limit})"
     except (InstrumentError, LinkError) as error:
         result.state, result.reason = FAILED, str(error)
-    except InputError as error:  # of a port or an address: the rig file names it
-        named = str(error).startswith((f"{scenario.path.name}:", f"{rig.path.name}:"))
-        raise error if named else InputError(f"{rig.path.name}: {error}") from None
     result.took_s = time.perf_counter() - began
     return result
 

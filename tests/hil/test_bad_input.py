@@ -148,6 +148,8 @@ def rig(kind, port, baud=460800):
     if kind == "simulated":
         return text
     text = BENCH.replace('board = "host"\n', text).replace('cell  = "bench"', f'cell  = "{kind}"')
+    if kind == "real":
+        text = text.replace("[limits]", '[limits]\nlowest_voltage = "2.5 V"\ntemperature = "50 degC"')
     return text + '\n[instruments.relay]\naddress = "loopback"\ndialect = "generic-relay"\n'
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from hil import calibrate, cli, rigs
-from hil.instruments import serve
+from hil.instruments import errors, serve
 from hil.scenario import read_profile
 from host_sim.errors import InputError
 from host_sim.sensors import SensorModel, SensorSpec
 
 BENCH = tomllib.loads((rigs.FOLDER / "bench-loopback.toml").read_text())
+METER = '\n[instruments.meter]\naddress = "loopback"\ndialect = "generic-meter"\n'
 PROFILE, TEXT = read_profile("liu21_nmc532", {}, Path("test"))
 
 
@@ -61,6 +62,27 @@ def test_calibration_needs_a_meter_and_an_allowed_current():
         calibrate.run(rig(), PROFILE, TEXT, 3.0, 3)
 
 
+def test_an_address_where_nothing_answers_is_told_with_its_rig_file(tmp_path, capsys):
+    file = tmp_path / "lab.toml"
+    file.write_text((rigs.FOLDER / "bench.toml").read_text().replace("192.0.2.11", "127.0.0.1") + METER)
+    with pytest.raises(InputError) as caught:
+        calibrate.main(["--rig", str(file), "--out", str(tmp_path / "c.json")])
+    assert str(caught.value).startswith("lab.toml: instruments.emulator.address: instrument address 'TCPIP::127.0.0.1:")
+
+
+def test_an_instrument_that_fails_on_the_way_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def silent(*given):
+        raise errors.Silent("meter: no reply within 1 s")
+
+    monkeypatch.setattr(calibrate, "measure", silent)
+    file = tmp_path / "r.toml"
+    file.write_text((rigs.FOLDER / "bench-loopback.toml").read_text() + METER)
+    assert calibrate.main(["--rig", str(file), "--out", str(tmp_path / "c.json")]) == 1
+    told = capsys.readouterr()
+    assert told.err == "meter: no reply within 1 s; nothing was stored\n" and told.out == ""
+    assert not (tmp_path / "c.json").exists()
+
+
 def test_soak(tmp_path, capsys):
     out = tmp_path / "soak"
     argv = ["soak", "bench_charge_and_stop", "--rig", "host", "--hours", "1e-9", "--out", str(out)]
@@ -90,8 +112,7 @@ def test_loopback_command(capsys, monkeypatch):
 
 def test_calibrate_command_keeps_what_was_found(tmp_path, monkeypatch, capsys):
     file = tmp_path / "r.toml"
-    text = (rigs.FOLDER / "bench-loopback.toml").read_text()
-    text += '\n[instruments.meter]\naddress = "loopback"\ndialect = "generic-meter"\n'
+    text = (rigs.FOLDER / "bench-loopback.toml").read_text() + METER
     file.write_text(text.replace("dialect = ", 'deadline = "5 s"\ndialect = '))
     monkeypatch.setattr(calibrate, "SETTLE_S", 0.3)
     monkeypatch.setattr(calibrate.run, "__defaults__", (0.3, None))

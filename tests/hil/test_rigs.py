@@ -42,6 +42,8 @@ def test_every_rig_file_that_comes_with_the_rig_is_sound(path):
         (lambda d: d.pop("limits"), "limits is missing"),
         (lambda d: d["limits"].update(voltage="4.3 A"), r"limits.voltage: '4.3 A' has an unknown unit 'A'"),
         (lambda d: d["limits"].update(power="3 W"), "limits.power is not a field"),
+        (lambda d: d["limits"].update(lowest_voltage="2.5 V"), "limits.lowest_voltage is not a field"),
+        (lambda d: d.update(cell="real"), "limits.lowest_voltage is missing"),
         (lambda d: d["instruments"].pop("emulator"), "instruments.emulator is missing"),
         (lambda d: d["instruments"].update(toaster={}), "instruments.toaster is not a role"),
         (lambda d: d["instruments"]["emulator"].update(dialect="rigol-dp800"), "emulator.dialect is 'rigol-dp800'"),
@@ -219,18 +221,21 @@ def test_a_simulated_cell_beyond_the_limits_is_not_given_to_the_board(monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("limit", "silent_s", "reason"),
+    ("limits", "silent_s", "reason"),
     [
-        ("0.05 A", 3.0, "emergency stop: current is 0.080 A"),
-        ("1 A", -1.0, "board: has said nothing for"),
+        ({"source": "0.05 A"}, 3.0, "emergency stop: current is 0.080 A, allowed -1 … 0.05 A"),
+        ({"voltage": "3.7 V"}, 3.0, "emergency stop: a cell is at 3.800 V, allowed 2.5 … 3.7 V"),
+        ({"lowest_voltage": "3.9 V"}, 3.0, "emergency stop: a cell is at 3.800 V, allowed 3.9 … 4.3 V"),
+        ({"temperature": "20 degC"}, 3.0, "emergency stop: the hottest sensor is at 25."),
+        ({}, -1.0, "board: has said nothing for"),
     ],
 )
-def test_real_cell_rig_only_watches_and_stops(monkeypatch, limit, silent_s, reason):
+def test_real_cell_rig_only_watches_and_stops(monkeypatch, limits, silent_s, reason):
     """The board on a loopback cell; a limit is passed, or it falls silent, and everything is switched off."""
     monkeypatch.setattr(live, "SILENT_S", silent_s)
     data = copy.deepcopy(BENCH)
     data["cell"] = "real"
-    data["limits"]["source"] = limit
+    data["limits"].update({"source": "1 A", "lowest_voltage": "2.5 V", "temperature": "50 degC"} | limits)
     data["instruments"] = {"relay": {"address": "loopback", "dialect": "generic-relay"}}
     seen = {}
 
@@ -250,3 +255,16 @@ def test_real_cell_rig_only_watches_and_stops(monkeypatch, limit, silent_s, reas
     assert reason in result.reason
     assert "; relay opened, board told to stop (done)" in result.reason
     assert not seen["node"].contact_closed
+
+
+def test_a_reading_that_stays_away_stops_a_real_cell(monkeypatch):
+    """The board goes on talking; what it last read is no longer true."""
+    monkeypatch.setattr(live, "SILENT_S", 1.0)
+    watch = object.__new__(live.OnCell)
+    watch.rig, watch.limits, watch._read_s = rigs.load(rigs.find("watch")), rigs.load(rigs.find("watch")).limits, {}
+    told = {"cell_ok": 1, "current_ok": 1, "temp_ok": 1}
+    assert watch._wrong(told, [3.8], 0.0, 25.0, 5.0) == ""
+    assert watch._wrong(told | {"temp_ok": 0}, [3.8], 0.0, 99.0, 5.9) == ""
+    assert (
+        watch._wrong(told | {"temp_ok": 0}, [3.8], 0.0, 25.0, 6.1) == "the board has not read the temperature for 1 s"
+    )
