@@ -12,7 +12,8 @@ from drivers.switches import PulseSink, Switch
 _MASK = 0x3FFFFFFF
 _WATCHDOG_MS = 8000  # an RP2040 can count to 8388
 LONGEST_WAIT_MS = 4000  # a rest may wait longer, but the watchdog is fed after a whole tick and only then
-_SHUNT_PV = 163800000000  # what SOVL and SUVL of the INA228 can hold, 163.8 mV
+_SHUNT_PV = 163800000000  # what SOVL and SUVL of the INA228 can hold, 163.8 mV,
+_STEP_PV = 5000000  # and their step: less would be no limit
 _LISTEN_MS = 100  # how often the link is looked at meanwhile
 
 # the reference schematic (docs/wiring.md), for cells up to 1.5 A; who builds for more passes his own
@@ -147,11 +148,10 @@ class Board:
         if profile.cell_count != self.cells:
             raise ValueError("cell_count is %d, this board measures %d" % (profile.cell_count, self.cells))
         shunt_cal(profile.current_lsb_na, self.monitor.shunt_uohm, 0)
-        most_ua = profile.one_c_ua * max(profile.charge_hard_permille, profile.discharge_hard_permille) // 1000
-        if most_ua * self.monitor.shunt_uohm > _SHUNT_PV:
-            raise ValueError(
-                "charge_hard_permille, discharge_hard_permille: %d uA is beyond this board's shunt" % most_ua
-            )
+        for name in ("charge_hard_permille", "discharge_hard_permille"):
+            limit_na = profile.one_c_count * getattr(profile, name) // 1000 * profile.current_lsb_na
+            if not _STEP_PV <= limit_na * self.monitor.shunt_uohm // 1000 <= _SHUNT_PV:
+                raise ValueError("%s: %d uA is outside what this board's shunt can watch" % (name, limit_na // 1000))
 
     def start(self, charge_limit_count, discharge_limit_count):
         """Set the chips up. Returns the names of those that do not answer as they should, "" when all do."""

@@ -267,8 +267,13 @@ def test_wait_is_cut_short_by_the_link_and_bounded_by_the_watchdog(board, paper,
     [
         ("pulse_max_permille", 6000, "pulse_max_permille asks for 1602000 uA, this board's sink gives 1000000"),
         ("pulse_max_s", 1200, "pulse_max_s is 1200, this board's one-shot ends at 330"),
-        ("charge_hard_permille", 6200, "charge_hard_permille, .*: 1655400 uA is beyond this board's shunt"),
-        ("discharge_hard_permille", 6135, "discharge_hard_permille: 1638045 uA is beyond this board's shunt"),
+        (
+            "charge_hard_permille",
+            6200,
+            "^charge_hard_permille: 1655400 uA is outside what this board's shunt can watch",
+        ),
+        ("discharge_hard_permille", 6135, "^discharge_hard_permille: 1638044 uA is outside what this board's"),
+        ("one_c_count", 34, "^charge_hard_permille: 46 uA is outside what this board's shunt can watch"),
         ("current_lsb_na", 5_000_000, "current_lsb_na 5000000 does not fit this board's shunt of 100000 uohm"),
     ],
 )
@@ -280,11 +285,13 @@ def test_a_profile_for_another_board_is_refused(paper, field, value, sentence):
 
 
 def test_a_profile_that_fits_can_start(paper):
-    """At the end of the shunt's range as well: what the link lets in must not stop the next start."""
-    profile = load(str(PROFILE))
-    profile.discharge_hard_permille = 6134
-    made = importlib.import_module("boards.pico").make(profile)
-    assert made.start(100_000, profile.one_c_count * 6134 // 1000) == ""
+    """At both ends of the shunt's range as well: what the link lets in must not stop the next start."""
+    for one_c_count, most in ((133_500, 6134), (36, 2600)):
+        profile = load(str(PROFILE))
+        profile.one_c_count, profile.discharge_hard_permille = one_c_count, most
+        made = importlib.import_module("boards.pico").make(profile)
+        limits = [one_c_count * permille // 1000 for permille in (profile.charge_hard_permille, most)]
+        assert made.start(*limits) == ""
 
 
 def test_a_running_board_says_the_same_of_a_profile_that_comes_over_the_link(board):
