@@ -46,6 +46,7 @@ _WHY_CURRENT = const(28)
 _WHY_DELIVERED = const(29)
 _WHY_RESTED = const(30)
 _WHY_PASSED = const(31)
+_WHY_SLOW = const(53)
 
 _ASKED_PULSE = const(1)  # place in scheduler.DECISIONS
 _QUIET_S = const(600)  # after any alarm, no intervention for so long
@@ -90,6 +91,7 @@ class Gate:
         self.pulse_allowed = self.rest_allowed = self.pulse_max_s = 0
         self.pulse_max_permille = profile.pulse_max_permille
         self.rest_max_s = profile.rest_max_s
+        self._slow = 0  # 1: charging is held back below what the profile allows
 
     # -- what speaks against it ----------------------------------------------------------------------------
 
@@ -323,7 +325,7 @@ class Gate:
         else:
             if permits & 1 and not protection.no_charge and not tracker.full:
                 o.charge_enable = 1
-                o.charge_limit_count = p.charge_max_count
+                o.charge_limit_count = self._charge_limit(bms)
             if permits & 2 and not protection.no_discharge and not tracker.empty:
                 o.discharge_enable = 1
                 if permits & 4:  # the sink alone draws the pulse
@@ -335,6 +337,22 @@ class Gate:
                 self._balance(o, bms.readings.cell_uv, bms.belief)
         switched = o.charge_enable + o.discharge_enable != was  # look again at once: did the switches follow?
         o.next_tick_ms = _FAST_MS if switched else self._wait(bms)
+
+    def _charge_limit(self, bms):
+        """As slow as the scheduler advises, but never so slow that a deadline breaks: what is needed now counts, not
+        what was when the advice was given. No consent, no clock, no deadline: no advice.
+        """
+        p, r = self.profile, bms.readings
+        limit = p.charge_max_count
+        if r.user_consent and r.clock_known and r.user_full_in_s > p.full_charge_s:
+            need = p.charge_max_permille * (p.full_charge_s // 60 + 1) // (r.user_full_in_s // 60 or 1) + 1
+            need = max(need, bms.scheduler.charge_permille, 2 * p.taper_permille)
+            limit = min(limit, min(need, p.charge_max_permille) * p.one_c_count // 1000)
+        slow = limit < p.charge_max_count and bms.belief.count > p.idle_count
+        if slow and not self._slow:
+            bms.outputs.reason = _WHY_SLOW
+        self._slow = slow
+        return limit
 
     def _balance(self, o, cell_uv, b):
         """Near full charge, with no current out, the cells above the lowest bleed; every other tick none does."""

@@ -458,7 +458,8 @@ def test_the_lowest_cell_of_a_string_is_the_record_that_decides():
 
 class Watched(World):
     """A string of 16 that tells, of every tick, which cells' estimates were updated; and of every decision, how many
-    half-cycles each of the estimates it saw has had. `hasten`: at each update a wire touches, and the cut-off is reached."""
+    half-cycles each of the estimates it saw has had. `hasten`: during updates the cut-off is reached.
+    """
 
     def __init__(self, hasten=False, **changes):
         super().__init__(share=0.3, cell_count=16, **changes)

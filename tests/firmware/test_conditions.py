@@ -14,6 +14,7 @@ from host_sim.conditions import FACTS, Recorder, state_pairs
 from host_sim.tables import STATES
 from tests.firmware import (
     test_gate_budgets,
+    test_gate_charge,
     test_gate_outputs,
     test_gate_pulse,
     test_gate_refusals,
@@ -24,7 +25,7 @@ from tests.firmware import (
 
 PAIRS = list(state_pairs())
 OF_THE_GATE = (
-    test_gate_refusals, test_gate_pulse, test_gate_budgets, test_gate_rest, test_gate_outputs, test_gate_ticks,
+    test_gate_refusals, test_gate_pulse, test_gate_budgets, test_gate_charge, test_gate_rest, test_gate_outputs, test_gate_ticks,
     test_safety_rules,
 )  # fmt: skip
 
