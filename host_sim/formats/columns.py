@@ -77,7 +77,8 @@ def parse(told: str | None) -> Map:
         try:
             entries = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read ({error.__class__.__name__}); a column map is TOML") from None
+            why = getattr(error, "strerror", "it is no UTF-8 text")
+            raise InputError(f"{path}: cannot be read ({why}); a column map is TOML") from None
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path}: {' '.join(str(error).split())}; a column map is TOML") from None
         source = str(path)

@@ -25,7 +25,7 @@ _CUT = "cut off"
 def text_of(path: Path, data: bytes, encoding: str = "") -> str:
     """`data` as text: as told, else by its mark, UTF-8, or Western (cp1252). Raises InputError."""
     if not data.strip():
-        raise InputError(f"{path}: is empty; a table with column names is expected")
+        raise InputError(f"{path}: line 1: the file is empty; a table with column names is expected")
     tries = [encoding] if encoding else ["utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "cp1252"]
     line = 1
     for name in tries:
@@ -147,6 +147,7 @@ class Table:
                     self.types.append(direction(row[types[0]]))
                 lines.append(line)
                 tail.append(len(row[-1]))
+                last = row
         except csv.Error as error:
             raise InputError(f"{self.path}: line {self.header_row + rows.line_num}: {error}") from None
         if not lines:
@@ -156,7 +157,7 @@ class Table:
         self.lines = np.array(lines)
         self.values: dict[str, list[np.ndarray]] = {key: [] for key in NAMES}
         self.extra: dict[str, np.ndarray] = {}
-        self.coarse_ah = self._resolution(text, plan)
+        self.coarse_ah = self._resolution(last, plan)
         for (key, c), values in zip(plan, cells, strict=True):
             array = np.array(values) * c.scale + c.offset if c.scale != 1.0 or c.offset else np.array(values)
             if key in self.values:
@@ -205,13 +206,12 @@ class Table:
         """Times of day and durations as text say no unit of their own."""
         return split(c.name)[1] in ("", "h", "s", "hms")
 
-    def _resolution(self, text: str, plan) -> float:
+    def _resolution(self, last: list[str], plan) -> float:
         """One digit of the charge columns in the last row, in Ah: how finely the cycler's own counter is written."""
-        last = text.rstrip().rsplit("\n", 1)[-1].split(self.delimiter)
         worst = 0.0
         for key, c in plan:
-            if key in ("charge", "discharge") and c.index < len(last):
-                digits = last[c.index].strip().strip('"').lower()
+            digits = last[c.index].strip().lower()
+            if key in ("charge", "discharge") and digits.strip("0.,"):  # of a bare 0 nothing is to be seen
                 mantissa, _, exponent = digits.partition("e")
                 decimals = len(mantissa.replace(",", ".").partition(".")[2])
                 worst = max(worst, 10.0 ** (int(exponent or 0) - decimals) * c.scale)

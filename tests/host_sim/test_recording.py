@@ -125,6 +125,16 @@ def test_exports_of_cyclers_are_understood_without_a_map(tmp_path, name):
         assert r.counters_ah[0] == pytest.approx([0.0, 0.004585])
 
 
+def test_a_delimiter_inside_quotes_moves_no_column(tmp_path):
+    path = tmp_path / "cell.csv"
+    row = '{t},3.7,0.1,"{note}",{q},0\n'
+    text = "Test_Time(s),Voltage(V),Current(A),Note,Charge_Capacity(Ah),Discharge_Capacity(Ah)\n"
+    for note in ("hold, resting", "1e9, 2e9"):
+        path.write_text(text + "".join(row.format(t=60 * k, note=note, q=f"{0.001 * k:.3f}") for k in range(5)))
+        r = recording.read(path)
+        assert r.counters_ah[0].tolist() == [0.0, 0.001, 0.002, 0.003, 0.004] and r.coarse_ah == 1e-3
+
+
 def test_an_empty_column_is_none(tmp_path):
     header = (*HEAD, "Temperature / degC", "Charging Capacity / Ah", "Discharging Capacity / Ah")
     r = read(tmp_path, table(header, [(*row, "", "", "") for row in ROWS]))
