@@ -154,7 +154,10 @@ def arbin(path: Path, data: bytes, told: Map) -> Columns:
             "or export the data as CSV"
         )
     try:
-        done = subprocess.run([program, str(path), "Channel_Normal_Table"], capture_output=True, check=True)
+        done = subprocess.run([program, str(path), "Channel_Normal_Table"], capture_output=True)
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip() or f"mdb-export ended with {done.returncode}"
+            raise ValueError(said.splitlines()[-1])
         rows = list(csv.DictReader(io.StringIO(done.stdout.decode("utf-8", "replace"))))
         tests = sorted({row["Test_ID"] for row in rows})
         if len(tests) > 1:
@@ -167,7 +170,7 @@ def arbin(path: Path, data: bytes, told: Map) -> Columns:
         return {key: np.array([float(row[name]) for row in rows]) for key, name in names.items()}
     except InputError:
         raise
-    except (subprocess.CalledProcessError, OSError, KeyError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise _damaged(path, "Arbin", error) from None
 
 

@@ -127,7 +127,9 @@ def stand_in(folder, monkeypatch, text, status=0):
     folder.mkdir(exist_ok=True)
     (folder / "answer").write_text(text)
     program = folder / "mdb-export"
-    program.write_text(f'#!/bin/sh\n[ "$2" = Channel_Normal_Table ] || exit 3\ncat {folder}/answer\nexit {status}\n')
+    where = ">&2" if status else ""
+    said = f"cat {folder}/answer {where}\nexit {status}\n"
+    program.write_text(f'#!/bin/sh\n[ "$2" = Channel_Normal_Table ] || exit 3\n{said}')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -148,7 +150,7 @@ def test_arbin_through_mdbtools(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="holds 2 tests, 4, 5"):
         recording.read(path)
     stand_in(tmp_path / "bin", monkeypatch, "File not found\n", status=1)
-    with pytest.raises(InputError, match="is not a whole Arbin file"):
+    with pytest.raises(InputError, match=r"is not a whole Arbin file \(File not found\)"):
         recording.read(path)
 
 
