@@ -1,12 +1,22 @@
-"""The mutants: every small wrong in a module's functions, tables and constants, and in the words of a table of text."""
+"""The mutants: every small wrong in a module's functions, tables and constants, and in the words of a table of text.
+
+`mutants` and `table_mutants` list them; `functions` has their code where a function is all they change; `plant` lets
+the firmware be imported with one.
+"""
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import importlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
+from types import CodeType
 
 from host_sim.errors import InputError
 
@@ -24,19 +34,51 @@ ARITHMETIC = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """`what` says line, kind, before and after; `number`: its place in the order in which they are made; `file`: its
-    place in firmware/relith."""
+    """`file` of firmware/relith; `place`: function, statement or row it is in, `print`: fingerprint of its text; `what`
+    says line, kind, before and after; `number`: in the order in which they are made."""
 
     room: str
     file: str
     line: int
+    place: str
     what: str
     number: int
+    print: str = ""
 
     @property
     def key(self) -> str:
         """The same as long as the line reads the same."""
-        return f"{self.room}: {self.what}"
+        return f"{self.room}: {self.place}: {self.what}"
+
+
+def fingerprint(text: str) -> str:
+    """Of a piece of source."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def places(source: str) -> list[tuple[int, int, str]]:
+    """(first line, last line, name) of every function, and of every other statement of modules and classes."""
+    found: list[tuple[int, int, str]] = []
+
+    def into(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+            if isinstance(node, ast.ClassDef):
+                into(node.body, f"{prefix}{node.name}.")
+            elif isinstance(node, ast.FunctionDef):
+                found.append((first, node.end_lineno or first, f"{prefix}{node.name}"))
+            else:
+                name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else type(node).__name__.lower()
+                found.append((first, node.end_lineno or first, f"{prefix}{name}"))
+
+    into(ast.parse(source).body, "")
+    return found
+
+
+def prints(source: str) -> dict[str, str]:
+    """Name of a place -> fingerprint of its text."""
+    lines = source.splitlines()
+    return {name: fingerprint("\n".join(lines[first - 1 : last])) for first, last, name in places(source)}
 
 
 def _wrongs(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
@@ -115,12 +157,15 @@ def _changes(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
 def mutants(room: str, source: str) -> list[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     lines, found = source.splitlines(), []
+    place_of = {line: name for first, last, name in places(source) for line in range(first, last + 1)}
+    print_of = prints(source)
     for number, (node, other, kind) in enumerate(_changes(ast.parse(source))):
         line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
         if not kind.startswith(("drop row", "swap rows")):
             kind += f": {_short(ast.unparse(node))} -> {_short(ast.unparse(ast.fix_missing_locations(other)))}"
         what = f"{lines[line - 1].strip()[:100]} | col {column} | {kind}"
-        found.append(Mutant(room, f"{room}.py", line, what, number))
+        place = place_of.get(line, "class")
+        found.append(Mutant(room, f"{room}.py", line, place, what, number, print_of.get(place, "")))
     return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
 
 
@@ -133,6 +178,47 @@ def mutated(source: str, number: int) -> ast.Module:
     raise InputError(f"mutant {number}: there are fewer in this source")
 
 
+def changed(old: CodeType, new: CodeType) -> list[tuple[str, CodeType]] | None:
+    """(name, new code) of the functions in which two modules differ; None when they differ outside of functions too."""
+    if old == new:
+        return []
+    if old.co_flags & 1:  # CO_OPTIMIZED: a function, not a module or a class
+        return [(old.co_qualname, new)]
+    inner = [(a, b) for a, b in zip(old.co_consts, new.co_consts, strict=False) if isinstance(a, CodeType)]
+    plain = [repr([one for one in code.co_consts if not isinstance(one, CodeType)]) for code in (old, new)]
+    if old.co_code != new.co_code or old.co_names != new.co_names or plain[0] != plain[1]:
+        return None
+    found: list[tuple[str, CodeType]] = []
+    for a, b in inner:
+        some = changed(a, b)
+        if some is None:
+            return None
+        found += some
+    return found
+
+
+def functions(source: str, path: str) -> dict[int, list[tuple[str, CodeType]]]:
+    """Number of a mutant -> (name, code) of the functions that it changes; those that change nothing else."""
+    tree = ast.parse(source)
+    top = {
+        line: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for line in range(node.lineno, (node.end_lineno or 0) + 1)
+    }
+
+    def compiled(node: ast.stmt) -> CodeType:
+        return compile(ast.fix_missing_locations(ast.Module([node], [])), path, "exec")
+
+    plain = {id(node): compiled(node) for node in top.values()}
+    found: dict[int, list[tuple[str, CodeType]]] = {}
+    for number, (node, _, _) in enumerate(_changes(tree)):
+        whole = top.get(getattr(node, "lineno", 0))
+        if whole is not None and (some := changed(plain[id(whole)], compiled(whole))):
+            found[number] = some
+    return found
+
+
 def table_mutants(room: str, text: str) -> list[tuple[Mutant, str]]:
     """(mutant, the text as it has it) of a table of words: rows dropped or swapped with the next, numbers and words."""
     lines = text.splitlines()
@@ -140,8 +226,9 @@ def table_mutants(room: str, text: str) -> list[tuple[Mutant, str]]:
     found: list[tuple[Mutant, str]] = []
 
     def add(k: int, kind: str, changed: list[str]) -> None:
-        what = f"{' '.join(lines[k].split())[:100]} | {kind}"
-        found.append((Mutant(room, TABLES[room], k + 1, what, len(found)), "\n".join(changed) + "\n"))
+        place, what = " ".join(lines[k].split()[:2]), f"{' '.join(lines[k].split())[:100]} | {kind}"
+        one = Mutant(room, TABLES[room], k + 1, place, what, len(found), fingerprint(lines[k]))
+        found.append((one, "\n".join(changed) + "\n"))
 
     for k, line in enumerate(lines):
         if not line or line.startswith("#"):
@@ -166,6 +253,47 @@ def _other_words(word: str, words: set[str]) -> list[str]:
             return [other for other in group if other != word]
     limits = sorted(one for one in words if "_" in one and one.lstrip("-") != word.lstrip("-"))
     return [word[1:] if word[0] == "-" else "-" + word, next(one for one in limits if one > word or one == limits[-1])]
+
+
+class _Loader(SourceFileLoader):
+    """The module with the mutant in it."""
+
+    def __init__(self, name: str, path: str, number: int):
+        super().__init__(name, path)
+        self.number = number
+
+    def get_code(self, fullname):
+        """As `SourceFileLoader.get_code`."""
+        return compile(mutated(Path(self.path).read_text(encoding="utf-8"), self.number), self.path, "exec")
+
+
+class _Finder:
+    """Finds that one module."""
+
+    def __init__(self, mutant: Mutant):
+        self.mutant = mutant
+
+    def find_spec(self, name: str, path=None, target=None) -> ModuleSpec | None:
+        """As a finder of sys.meta_path does."""
+        if name != f"relith.{self.mutant.room}":
+            return None
+        place = str(RELITH / self.mutant.file)
+        return spec_from_file_location(name, place, loader=_Loader(name, place, self.mutant.number))
+
+
+def plant(mutant: Mutant) -> None:
+    """From here on the firmware is imported with this wrong in it."""
+    if mutant.file.endswith(".py"):
+        sys.meta_path.insert(0, _Finder(mutant))  # type: ignore[arg-type]
+        return
+    text = table_mutants(mutant.room, (RELITH / mutant.file).read_text(encoding="utf-8"))[mutant.number][1]
+    profile = importlib.import_module("relith.profile")
+    read = profile.lines  # its checksum would tell at once; the tests are to see what it does
+
+    def lines(name: str, crc: int) -> list[str]:
+        return [one for one in text.splitlines() if one and one[0] != "#"] if name == mutant.file else read(name, crc)
+
+    setattr(profile, "lines", lines)  # noqa: B010 (to mypy a module has no such attribute)
 
 
 def every(rooms: tuple[str, ...]) -> list[Mutant]:

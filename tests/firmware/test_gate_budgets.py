@@ -1,5 +1,7 @@
 """Budgets of the gate: what a pulse takes and books, the day, the life, the cool-down, and what is on offer."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,11 +123,18 @@ def test_the_longest_pulse_on_offer(day, life, pulse, longest):
     assert (gate.pulse_allowed, gate.rest_allowed) == (int(longest > 0), 1)
 
 
+@cache
+def quiet():
+    world = ready()
+    world.bms.tracker.drop_uv[0] = 100_000
+    return world
+
+
 @pytest.mark.safety(9)
 @given(st.integers(0, 100_000), st.integers(0, 400_000), st.integers(0, 100_000_000))
 def test_budgets_never_offer_what_would_be_refused(pulse, day, life):
     """The longest pulse offered at the greatest strength is granted."""
-    world = _QUIET
+    world = quiet()
     gate = world.bms.gate
     gate.day_spent_ppm, gate.life_spent_ppm = day, life
     world.p.pulse_budget_ppm = pulse
@@ -135,7 +144,3 @@ def test_budgets_never_offer_what_would_be_refused(pulse, day, life):
         assert refused == set()
     else:
         assert budgets.pulse_max_s == 0
-
-
-_QUIET = ready()
-_QUIET.bms.tracker.drop_uv[0] = 100_000

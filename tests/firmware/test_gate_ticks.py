@@ -1,5 +1,7 @@
 """How long a tick may be: no limit is passed between two, and they are short where something happens."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +12,15 @@ from tests.firmware.gate_worlds import pulsing, ready, resting
 UV = st.integers(2_000_000, 4_400_000)
 
 
+@cache
+def quiet():
+    return ready()
+
+
 @given(UV, st.integers(-2600, 700), st.sampled_from(["IDLE", "CHARGE", "DISCHARGE", "STORAGE", "SOFT_LIMIT"]))
 def test_no_limit_is_passed_between_two_ticks(uv, permille, state):
     """At the steepest slopes assumed, from this tick to the next; or 100 ms, where it is closer than that."""
-    world = _QUIET
+    world = quiet()
     bms, p = world.bms, world.p
     bms.belief.min_uv = bms.belief.max_uv = uv
     bms.belief.count = permille * p.one_c_count // 1000
@@ -33,9 +40,6 @@ def test_no_limit_is_passed_between_two_ticks(uv, permille, state):
         assert uv + 20 * ppm * permille <= p.soft_max_uv + 1e-6
     assert uv - 100 * ppm * p.discharge_max_permille >= p.hard_min_uv - 1e-6
     assert uv + 20 * ppm * p.charge_max_permille <= p.hard_max_uv + 1e-6
-
-
-_QUIET = ready()
 
 
 def test_short_ticks_where_something_happens():

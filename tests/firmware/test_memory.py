@@ -1,5 +1,7 @@
 """What the journal holds: taken back whole, or not at all."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from relith.bms import Bms
 from tests.firmware.rigging import Store, World, profile
 
 
+@cache
 def worn():
     """A controller with something to remember, nothing of it zero."""
     world = World(share=0.5, policy="both", cell_count=2)
@@ -19,8 +22,9 @@ def worn():
     return bms
 
 
-WORN = worn()
-DATA = memory.pack_all(WORN)
+@cache
+def kept():
+    return memory.pack_all(worn())
 
 
 def numbers(bms):
@@ -33,30 +37,30 @@ def empty():
 
 def test_all_of_it_comes_back():
     bms = empty()
-    assert memory.unpack_all(bms, DATA) is True
-    assert numbers(bms) == numbers(WORN)
-    assert [vars(e) for e in bms.estimates] == [vars(e) for e in WORN.estimates]
-    assert memory.pack_all(bms) == DATA
+    assert memory.unpack_all(bms, kept()) is True
+    assert numbers(bms) == numbers(worn())
+    assert [vars(e) for e in bms.estimates] == [vars(e) for e in worn().estimates]
+    assert memory.pack_all(bms) == kept()
 
 
 def test_every_account_and_latch_is_in_it():
-    named = {name for _, name in memory._places(WORN)}
+    named = {name for _, name in memory._places(worn())}
     assert {"latched", "seconds", "boots", "index", "armed_until_s", "life_spent_ppm", "last_pulse_s"} <= named
-    owners = [owner for owner, _ in memory._places(WORN)]
-    for account in (WORN.ledger.charged, WORN.ledger.discharged, WORN.ledger.gaps):
+    owners = [owner for owner, _ in memory._places(worn())]
+    for account in (worn().ledger.charged, worn().ledger.discharged, worn().ledger.gaps):
         assert sum(owner is account for owner in owners) == 4
 
 
-@given(st.integers(0, len(DATA) - 1))
+@given(st.integers(0, 1 << 20))
 def test_cut_anywhere_it_is_refused(end):
     bms = empty()
     before = numbers(bms)
-    assert memory.unpack_all(bms, DATA[:end]) is False
+    assert memory.unpack_all(bms, kept()[: end % len(kept())]) is False
     assert numbers(bms) == before
 
 
 def test_longer_or_of_another_version_it_is_refused():
-    for data in (DATA + b"\0", bytes([DATA[0] + 1]) + DATA[1:], b""):
+    for data in (kept() + b"\0", bytes([kept()[0] + 1]) + kept()[1:], b""):
         bms = empty()
         before = numbers(bms)
         assert memory.unpack_all(bms, data) is False and numbers(bms) == before
@@ -65,7 +69,7 @@ def test_longer_or_of_another_version_it_is_refused():
 @pytest.mark.parametrize("changes", [{"cell_count": 3}, {"nominal_capacity_uah": 240_000}])
 def test_of_another_cell_it_is_refused(changes):
     bms = Bms(profile(**{"policy": "both", "cell_count": 2, **changes}), Store())
-    assert memory.unpack_all(bms, DATA) is False
+    assert memory.unpack_all(bms, kept()) is False
 
 
 def test_what_estimator_or_scheduler_refuse_is_refused(monkeypatch):
@@ -74,4 +78,4 @@ def test_what_estimator_or_scheduler_refuse_is_refused(monkeypatch):
         owner = getattr(bms, part)
         monkeypatch.setattr(owner[1] if part == "inventories" else owner, "unpack", lambda data: False)
         before = numbers(bms)
-        assert memory.unpack_all(bms, DATA) is False and numbers(bms) == before
+        assert memory.unpack_all(bms, kept()) is False and numbers(bms) == before
