@@ -12,7 +12,10 @@ from host_sim.errors import InputError
 COMMANDS = {
     "run": ("hil.run", "scenarios on a rig: JUnit, one HTML report, BDF logs"),
     "record": ("hil.recording", "run a scenario and keep every reading and decision in one file"),
-    "replay": ("hil.replay", "a recorded rig run through the host's firmware, bit for bit"),
+    "replay": (
+        "hil.replay",
+        "a recorded rig run through the host's firmware, bit for bit (of a cycler's data: relith-sim replay)",
+    ),
     "monitor": ("hil.monitor", "watch a board live in the terminal"),
     "tell": ("hil.tell", "have a board do something: arm, stop, clear_latch, commission, a new profile, …"),
     "calibrate": ("hil.calibrate", "offset and gain of a board's current path against a meter"),

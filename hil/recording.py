@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ def lines(path: Path) -> Iterator[Any]:
             for line in file:
                 number += 1
                 yield json.loads(line)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a whole recording after line {number} ({error})") from None
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        hint = "" if number else "; a cycler's data is for relith-sim replay"
+        raise InputError(f"{path}: not a whole recording after line {number} ({error}){hint}") from None
     except json.JSONDecodeError:
         raise InputError(f"{path}: line {number} is not part of a recording") from None
     if not number:

@@ -15,6 +15,10 @@ from hil.recording import FORMAT, INPUTS, OUTPUTS, lines, values
 from host_sim.cli import Parser
 from host_sim.errors import InputError
 
+# kind of line -> what stands in it
+PARTS = {"start": [str, dict, int], "tick": [str, list, list], "command": [str, str, int, int], "upload": [str, str],
+         "stop": [str], "end": [str, dict]}  # fmt: skip
+
 
 @dataclass
 class Replayed:
@@ -41,7 +45,9 @@ def replay(path: Path) -> Replayed:
     readings = Readings(profile.cell_count)
     ticks = 0
     last: dict[int, bytes] = {}
-    for entry in tape:
+    for line, entry in enumerate(tape, 2):
+        if not isinstance(entry, list) or [type(part) for part in entry] != PARTS.get(str(*entry[:1])):
+            raise InputError(f"{path}: line {line} is not part of a recording")
         kind, *rest = entry
         if kind == "tick":
             if not board.powered:
@@ -60,13 +66,11 @@ def replay(path: Path) -> Replayed:
             board.command(*rest)
         elif kind == "upload":
             board.upload(bytes.fromhex(rest[0]))
-        elif kind == "end":
+        else:
             kept = {int(slot): bytes.fromhex(data) for slot, data in rest[0].items()}
             mine = board.slots() if board.powered else last
             if kept and any(mine.get(slot) != data for slot, data in kept.items()):
                 return Replayed(ticks, "every decision is the same, the journal's bytes at the end are not")
-        else:
-            raise InputError(f"{path}: '{kind}' is not part of a recording")
     return Replayed(ticks, "")
 
 
@@ -87,7 +91,10 @@ def _where(tick: int, now_ms: int, recorded: list[Any], got: list[Any]) -> str:
 
 def main(argv: list[str]) -> int:
     """0 when every tick agreed, 1 when one did not."""
-    p = Parser(prog="relith-hil replay", description=__doc__.splitlines()[0])
+    p = Parser(
+        prog="relith-hil replay", description=__doc__.splitlines()[0],
+        epilog="A cycler's data, as CSV or in a vendor's format, go through the firmware by relith-sim replay instead.",
+    )  # fmt: skip
     p.add_argument("file", metavar="FILE", type=Path, help="a recording of relith-hil record")
     a = p.parse_args(argv)
     result = replay(a.file)

@@ -18,7 +18,10 @@ COMMANDS = {
     "fit": ("host_sim.fit", "fit the cell's parameters to the published experiments"),
     "sensitivity": ("host_sim.sensitivity", "move every assumed parameter over its range"),
     "campaign": ("host_sim.campaign", "many cells, many protocols, over processes or a cluster"),
-    "replay": ("host_sim.replay", "recorded cycler data through the firmware"),
+    "replay": (
+        "host_sim.replay",
+        "recorded cycler data through the firmware (of a rig's own recording: relith-hil replay)",
+    ),
     "profile": ("host_sim.profile_builder", "a checked profile from a slow cycle and pulses of your own cell"),
     "bench": ("host_sim.bench", "speed, memory and accuracy, beside the peers"),
     "faults": ("host_sim.faults", "the fault-injection campaign"),

@@ -1,7 +1,8 @@
 """`relith-sim replay FILE…`: recorded cycler data through the firmware; where the lithium was, cycle by cycle.
 
 Reads BDF (CSV, Parquet), plain CSV, Neware .nda/.ndax, Biologic .mpr and Arbin .res. Leaves inventory.csv, report.html
-and run.json in one folder, which appears whole or not at all.
+and run.json in one folder, which appears whole or not at all. What `relith-hil record` kept of a rig is another thing:
+`relith-hil replay` compares it bit for bit.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def add_columns(p: argparse.ArgumentParser) -> None:
 
 def parser() -> Parser:
     """The options of `relith-sim replay`."""
-    p = Parser(prog="relith-sim replay", description=__doc__.splitlines()[0])
+    p = Parser(
+        prog="relith-sim replay", description=__doc__.splitlines()[0],
+        epilog="A rig's recording (*.rec.gz of relith-hil record) is compared bit for bit by relith-hil replay.",
+    )  # fmt: skip
     add_columns(p)
     p.add_argument(
         "--profile", metavar="FILE", default=argparse.SUPPRESS, help=f"of this cell (JSON; default: {PROFILE.name})"

@@ -55,6 +55,10 @@ def read(path: str | Path, told: Map | None = None) -> Recording:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     if not data:
         raise InputError(f"{path}: line 1: the file is empty")
+    if data[:2] == b"\x1f\x8b":
+        raise InputError(
+            f"{path}: line 1: is compressed (gzip); unpack it, or use relith-hil replay if a rig recorded it"
+        )
     suffix = path.suffix.lower()
     if suffix in vendors.READERS:
         recording = _of_vendor(path, suffix, data, told)

@@ -211,6 +211,7 @@ WRONG = {
     "time back": (TEXT.replace("120.0", "30.0"), "line 4: time goes back from 60 to 30 s"),
     "millivolts": (TEXT.replace("3.5", "3500"), "line 2: voltage is 3500 V, allowed is 0.3 to 5.6 V"),
     "quotes left open": (TEXT.replace("3.7", '"3.7'), "line"),
+    "a rig's": (b"\x1f\x8b\x08", "line 1: is compressed (gzip); unpack it, or use relith-hil replay"),
     "zero bytes": (b"\0\1\2\3" * 100, "this is no text"),
     "random": (bytes(range(256)) * 4, "is no utf-8-sig or cp1252 text"),
 }
