@@ -26,6 +26,7 @@ from host_sim.errors import InputError
 from host_sim.firmware import POLICIES, load_profile
 from host_sim.formats import bdf
 from host_sim.life import Life, Setup
+from host_sim.misfit import misfit
 from host_sim.recorder import live
 from host_sim.report.page import plain_table
 from host_sim.uses import USES
@@ -85,9 +86,11 @@ def main(argv: list[str]) -> int:
             raise InputError(f"relith-sim run: --{name} is {value:g}, allowed is {low:g} to {high:g}")
     setup = Setup(a.profile, area_cm2, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
                   a.charge, a.discharge, a.hold_stop)  # fmt: skip
-    cells = load_profile(setup.profile, POLICIES[policies[0]], area_cm2).cell_count
-    if cells != 1:
-        raise InputError(f"{a.profile}: cell_count is {cells}, but relith-sim run lives one cell; allowed is 1")
+    profile = load_profile(setup.profile, POLICIES[policies[0]], area_cm2)
+    if profile.cell_count != 1:
+        raise InputError(
+            f"{a.profile}: cell_count is {profile.cell_count}, but relith-sim run lives one cell; allowed is 1"
+        )
     out = Path(a.out)
     _refuse_folder(out)
     if a.picture:
@@ -95,8 +98,11 @@ def main(argv: list[str]) -> int:
 
     from host_sim.report import life_page  # matplotlib takes a second: not for `--help` or a refusal
 
+    warnings = misfit(profile, load_parameters(a.electrolyte, a.world), area_cm2)
+    if warnings:
+        print(f"warning: {'; '.join(warnings)}; the firmware will live with a wrong profile", file=sys.stderr)
     lives, interrupted = live_all(policies, setup, a.processes)
-    write(out, lives, setup, interrupted)
+    write(out, lives, setup, interrupted, warnings)
     if a.picture:
         life_page.picture(Path(a.picture), lives)
     print(plain_table(*life_page.table(lives)))
@@ -252,7 +258,7 @@ class Screen:
 # -- what is left behind -----------------------------------------------------------------------------------------------
 
 
-def write(out: Path, lives: list[Life], setup: Setup, partial: bool) -> None:
+def write(out: Path, lives: list[Life], setup: Setup, partial: bool, warnings: list[str]) -> None:
     """Everything into a folder of its own first, then in place of `out` at once."""
     from host_sim.report import life_page
 
@@ -264,8 +270,9 @@ def write(out: Path, lives: list[Life], setup: Setup, partial: bool) -> None:
             write_csv(folder / f"cycles_{life.policy}.csv", life.rows)
             if life.bdf.get("Test Time / s"):
                 bdf.write(folder / f"relith-sim__{setup.use}-{life.policy}__20250101_001.bdf.csv", life.bdf)
-        life_page.write(folder, lives, setup, partial)
-        (folder / SUMMARY).write_text(json.dumps(summary(lives, setup, partial), indent=1, sort_keys=True) + "\n")
+        life_page.write(folder, lives, setup, partial, warnings)
+        about = summary(lives, setup, partial) | {"warnings": warnings}
+        (folder / SUMMARY).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)

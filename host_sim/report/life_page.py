@@ -38,7 +38,7 @@ def table(lives) -> tuple[tuple[str, ...], list[list[object]]]:
     return HEADER, rows
 
 
-def write(folder: Path, lives, setup, partial: bool) -> None:
+def write(folder: Path, lives, setup, partial: bool, warnings: list[str]) -> None:
     """report.html and the CSV of each picture into `folder`."""
     lived = [life for life in lives if life.rows["cycle"]]
     page = Page("Relith: a lithium-metal cell's life under the firmware" + (", PARTIAL" if partial else ""))
@@ -46,6 +46,8 @@ def write(folder: Path, lives, setup, partial: bool) -> None:
         page.text(
             "This report is partial: the run was interrupted, and each life is shown as far as it had come.", "warning"
         )
+    for warning in warnings:
+        page.text(f"The profile does not fit the cell: {warning}.", "warning")
     page.text(
         f"Simulated cell {setup.electrolyte} in world {setup.world}, {setup.area_cm2:g} cm², use {setup.use}, "
         f"{setup.temperature_degc:g} °C; charge {setup.charge_ma_cm2:g} mA/cm² to the profile's end-of-charge "
