@@ -34,9 +34,17 @@ from host_sim.mutator import RELITH, Mutant, functions, plant
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("protection", "gate", "journal", "link", "states", "ledger")
 FOLDER = "tests/firmware"
-OTHERS = ("halfcycle", "safety_rules", "commands", "memory", "bms", "stateful")  # tests that reach the rooms too
+OTHERS = (
+    "attributes",
+    "halfcycle",
+    "safety_rules",
+    "commands",
+    "memory",
+    "bms",
+    "stateful",
+)  # tests that reach the rooms too
 OURS = ("relith", "boards", "drivers", "host_sim", "hil", "tests")  # imported anew
-SLOW_S = 1.0  # what takes longer, under coverage, does not judge: some nine tests, half the time of all
+OWN_S, OTHER_S = 0.3, 0.05  # a test of its room, or another, that takes longer (under coverage) does not judge it
 LONGEST_S = 2.0  # of processor time, and ten times what the test took: a mutant that loops is killed
 MEMORY = 4 << 30  # bytes of a child
 FAULT = "fault: "  # of the harness: begins what is told instead of a test
@@ -101,7 +109,9 @@ def run(files: list[str], watch: Watch) -> str:
     """The first test that fails in these files, or an empty text. Raises RuntimeError when pytest itself gives up."""
     import pytest
 
-    options = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-s", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", "-s"]
+    for plugin in ("cacheprovider", "unraisableexception", "threadexception", "faulthandler", "logging", "junitxml"):
+        options += ["-p", f"no:{plugin}"]
     status = int(pytest.main([*options, *files], plugins=[watch]))
     if status not in (0, 1, 2, 5) or (status in (1, 2) and not watch.failed):  # 5: none of them is wanted
         raise RuntimeError(f"pytest gave up with exit {status} in {watch.now}")
@@ -168,19 +178,12 @@ def survey() -> dict:
     failed = run(tests_of(*ROOMS, *OTHERS), watch)
     cover.stop()
     data = cover.get_data()
-    took_s = {test: one for test, one in watch.took_now_s.items() if one < SLOW_S}
-    reach = {
-        Path(file).name: {
-            line: [test for test in tests if not test or test in took_s]
-            for line, tests in data.contexts_by_lineno(file).items()
-        }
-        for file in data.measured_files()
-    }
-    return {"took_s": took_s, "reach": reach, "failed": failed}
+    reach = {Path(file).name: data.contexts_by_lineno(file) for file in data.measured_files()}
+    return {"took_s": watch.took_now_s, "reach": reach, "failed": failed}
 
 
 def tests_for(mutant: Mutant, survey: dict) -> list[str]:
-    """The tests that reach it: those of its room first, the quickest first."""
+    """The tests that reach it and do not take too long: those of its room first, the quickest first."""
     took_s, reach = survey["took_s"], survey["reach"]
     found: set[str] = set(reach.get(mutant.file, {}).get(str(mutant.line), ()))
     if not found - {""} and mutant.file.endswith(".py"):  # a table or a constant: who reaches a line that names it
@@ -190,6 +193,7 @@ def tests_for(mutant: Mutant, survey: dict) -> list[str]:
                     found |= set(reach[file].get(str(line), ()))
         found |= {name for name in took_s if found and _own(name, mutant.room)}
     found = found - {""} or set(took_s)
+    found = {name for name in found if took_s.get(name, 0.0) < (OWN_S if _own(name, mutant.room) else OTHER_S)}
     return sorted(found, key=lambda name: (not _own(name, mutant.room), took_s.get(name, 0.0), name))
 
 
@@ -292,6 +296,7 @@ def _work(todo: list[Mutant], survey: dict, results) -> None:
     os.nice(10)
     for name in ("pytest", "hypothesis.strategies", "hypothesis.stateful"):
         importlib.import_module(name)
+    gc.freeze()  # children look at little of it
     order, took_s = Order(survey), survey["took_s"]
     codes = {mutant.key: in_place(mutant, survey["reach"]) for mutant in todo}
 

@@ -148,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         results.note(key, by)
         if not by:
             print(f"survives: {key}", flush=True)
-        if number % 100 == 0:
+        if number % 20 == 0:
             results.save()
     results.save()
     for room, told in results.rooms().items():

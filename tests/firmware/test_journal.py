@@ -146,6 +146,7 @@ def test_sequence_wraps():
     for k in range(8):
         assert journal.save(b"%d" % k)
         assert after_reboot(store)[0] == b"%d" % k
+        assert {decode(raw)[0] for raw in store.slots} == {(0xFFFD + k + 1) & 0xFFFF, (0xFFFD + max(k, 1)) & 0xFFFF}
 
 
 def test_a_store_that_fails_or_lies_is_reported():
@@ -175,6 +176,31 @@ def test_unreadable_slots_are_bad():
 
     store.read = fail
     assert after_reboot(store) == (None, BAD)
+
+
+@pytest.mark.safety(11)
+@pytest.mark.parametrize("damaged", [None, encode(1, b"")[:-1] + b"?", encode(1, b"long")[:-1] + b"?"])
+def test_only_a_first_save_that_was_cut_is_as_good_as_none(damaged):
+    """A slot that cannot be read, or is whole but wrong, beside one never written: that was a record."""
+    store = Store()
+    store.slots = [damaged, None]
+    read = store.read
+
+    def fails(slot):
+        if slot == 0:
+            raise OSError(5, "io")
+        return read(slot)
+
+    if damaged is None:
+        store.read = fails
+    else:
+        assert decode(damaged) is None
+    assert after_reboot(store) == (None, BAD)
+
+
+def test_the_first_save_is_written_twice():
+    store = Store()
+    assert Journal(store).save(b"first") and store.slots[0] == store.slots[1] == encode(1, b"first")
 
 
 def test_payload_too_long_and_foreign_record_are_refused():

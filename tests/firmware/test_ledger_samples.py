@@ -118,11 +118,14 @@ def test_any_clock_keeps_throughput_monotone(ticks):
         before = after
 
 
-@pytest.mark.parametrize("twice, ms", [(0, 5), (7, 1001), (-7, 1001), (2 * COUNT_MAX, 65_535), (-1, 1)])
+@pytest.mark.parametrize(
+    "twice, ms", [(0, 5), (7, 1001), (-7, 1001), (2 * COUNT_MAX, 65_535), (-2 * COUNT_MAX, 65_535), (1, 1), (-1, 1)]
+)
 def test_a_trapezoid_is_booked_to_the_microsecond(twice, ms):
     ledger = Ledger(units())
     ledger._book_samples(twice, ms)
     account = ledger.charged if twice >= 0 else ledger.discharged
+    assert ledger.moved_ppm == ledger.net_ppm() == (account.ppm if twice >= 0 else -account.ppm)
     assert total_us(account, (430_200, 0)) == abs(twice) * ms * 500 and ledger.booked == BY_SAMPLES
 
 

@@ -240,8 +240,10 @@ def test_code_is_exchanged_only_where_nothing_else_changes():
 
 
 def test_the_tests_of_a_mutant_are_those_that_reach_it():
-    own, other = "tests/firmware/test_gate_pulse.py::a", "tests/firmware/test_bms.py::b"
-    survey = {"took_s": {own: 2.0, other: 1.0}, "reach": {"gate.py": {"50": [other, own]}}}
+    own, slow, other = (
+        f"tests/firmware/{name}" for name in ("test_gate_pulse.py::a", "test_gate.py::b", "test_bms.py::b")
+    )
+    survey = {"took_s": {own: 0.2, slow: 0.4, other: 0.02}, "reach": {"gate.py": {"50": [other, own, slow]}}}
     line_50, line_51 = some_mutants(52)[50:]
     assert mutant_judge.tests_for(line_50, survey) == [own, other]
     assert mutant_judge.tests_for(line_51, survey) == [own, other]  # none known: all
@@ -251,7 +253,10 @@ def test_the_tests_of_a_mutant_are_those_that_reach_it():
 
 def test_tests_that_told_a_neighbour_go_first():
     names = [f"tests/firmware/test_gate_pulse.py::{name}" for name in "abc"]
-    survey = {"took_s": {name: k for k, name in enumerate(names)}, "reach": {"gate.py": {"0": names, "1": names[1:]}}}
+    survey = {
+        "took_s": {name: k / 100 for k, name in enumerate(names)},
+        "reach": {"gate.py": {"0": names, "1": names[1:]}},
+    }
     order, (first, second) = mutant_judge.Order(survey), some_mutants(2)
     assert order.tests(first) == names
     order.note(first, names[2])
