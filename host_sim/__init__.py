@@ -16,7 +16,7 @@ def _digest(*patterns):
 
 # What a simulated life depends on, as it was when this process began: two runs with the same MODEL and the same
 # parameters give the same bits.
-MODEL = _digest("cell/*.py", "cell/*.json", "cycler.py", "fleet.py", "protocol.py", "solution.py")
+MODEL = _digest("cell/*.py", "cell/*.json", "cycle*.py", "fleet.py", "protocol.py", "solution.py")
 
 
 def _own_numba_cache():
@@ -30,7 +30,7 @@ def _own_numba_cache():
     base = Path(os.environ.get("NUMBA_CACHE_DIR") or own / "__pycache__")
     if base.name.startswith("relith-"):  # inherited from the process that started this one
         base = base.parent
-    os.environ["NUMBA_CACHE_DIR"] = str(base / f"relith-{_digest('cell/*.py', 'cycler.py', 'fleet.py')}")
+    os.environ["NUMBA_CACHE_DIR"] = str(base / f"relith-{_digest('cell/*.py', 'cycle*.py', 'fleet.py')}")
     if "numba" in sys.modules:
         sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 

@@ -1,7 +1,7 @@
 """Many cells at once: parameter spreads, one protocol or one for each cell, whole lives.
 
-Every cell goes through the same compiled player as a single one (host_sim.cycler), so cell 17 of a fleet and cell 17
-alone give the same bits, whatever the number of threads.
+Every cell goes through the same compiled player as a single one (host_sim.cycle_kernel), so cell 17 of a fleet and cell
+17 alone give the same bits, whatever the number of threads.
 """
 
 import os
@@ -13,7 +13,8 @@ from numba import njit
 
 from host_sim.cell import CellBatch, Parameters
 from host_sim.cell.layout import P, S
-from host_sim.cycler import COLUMNS, CYCLE_DONE, POS, encode, play, sentence, start, termination_share, voltage_sign
+from host_sim.cycle_kernel import CYCLE_DONE, POS, play, start
+from host_sim.cycler import COLUMNS, encode, sentence, termination_share, voltage_sign
 from host_sim.errors import InputError
 from host_sim.protocol import cycles_of
 from host_sim.solution import COUNTED, summarise

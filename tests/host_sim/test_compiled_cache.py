@@ -21,7 +21,7 @@ def folder(root, before="", **environment):
 
 def test_a_row_more_in_the_table_is_another_folder(tmp_path):
     (tmp_path / "host_sim" / "cell").mkdir(parents=True)
-    for name in ("__init__.py", "cycler.py", "fleet.py", "cell/table.py", "cell/kernel.py"):
+    for name in ("__init__.py", "cycle_kernel.py", "cycler.py", "fleet.py", "cell/table.py", "cell/kernel.py"):
         shutil.copy(SOURCE / name, tmp_path / "host_sim" / name)
     first = folder(tmp_path)
     assert Path(first).is_relative_to(tmp_path / "host_sim")
