@@ -87,7 +87,6 @@ class World:
         self._discharged_ah = self._before_ah = 0.0
         self._cycles = self.hands.cycles
         self._rng = np.random.default_rng((scenario.seed, 0x41))
-        self._frames: list[bytes] = []
         self.loop = ClosedLoop(cells, self, sensors, self.hands, plant, ambient_degc=scenario.weather_degc)
         self._lithium = [cell.lithium_mah_cm2 for cell in self.loop.cells]
         self._base_s = scenario.longest_s or math.inf

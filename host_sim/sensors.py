@@ -91,7 +91,6 @@ class SensorModel:
         self.start_ms = start_ms  # where the board's ticks_ms stands at time 0
         self.time_ms = 0.0
         self.accumulator = 0  # whole count·s, unbounded here; the register shows 40 bits of it
-        self.restarts = 0
         self.faults: dict[str, Fault] = {}
         self._residue = 0.0  # what is below one count·s, never lost
         self._rng = np.random.default_rng((seed, 0x228))
@@ -113,12 +112,6 @@ class SensorModel:
             self.accumulator += whole
             self._residue -= whole
         self._history.append((self.time_ms, current_a, tuple(voltages_v), tuple(temperatures_degc), self.accumulator))
-
-    def restart_accumulator(self) -> None:
-        """The monitor lost its supply: the accumulator starts again from zero, and says so."""
-        self.accumulator = 0
-        self._residue = 0.0
-        self.restarts += 1
 
     def fault(self, component: str, verb: str, magnitude: float = 0.0) -> None:
         """Put `verb` on `current`, `charge`, `cell0`…, `temperature`, or `clock`; `ok` heals it. Raises ValueError."""
@@ -149,7 +142,6 @@ class SensorModel:
         readings.current_ok = 1
         _split(readings, accumulator)
         readings.charge_ok = 1
-        readings.charge_restarts = self.restarts & 0xFFFF
 
         lsb_uv = spec.cell_lsb_nv * 1e-3
         pack_uv = 0

@@ -79,13 +79,6 @@ class I2C:
     def scan(self) -> list[int]:
         return self.bus.scan()
 
-    def writeto(self, address: int, buf: bytes, stop: bool = True) -> int:
-        self.bus.transfer(address, bytes(buf), 0)
-        return len(buf)
-
-    def readfrom_into(self, address: int, buf: bytearray, stop: bool = True) -> None:
-        buf[:] = self.bus.transfer(address, b"", len(buf))
-
     def writeto_mem(self, address: int, register: int, buf: bytes) -> None:
         self.bus.transfer(address, bytes([register]) + bytes(buf), 0)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hil.instruments import errors
-from hil.instruments.capabilities import Limits
+from hil.instruments.capabilities import CellEmulator, Chamber, Limits, Relay, Sink, Source
 from hil.instruments.dialects import DIALECTS, LIST, MAGNITUDE, PREFIX, SELECT, SIGNED, Dialect, short_form
 
 READ_BACK_TOLERANCE = 2e-3  # of the value: coarsest setting resolution of the tabled models over their range
@@ -43,7 +43,7 @@ def peer_gone(resource: Any) -> bool:
         return True
 
 
-class Instrument:
+class Instrument(Source, Sink, CellEmulator, Chamber, Relay):
     """`resource`: an open PyVISA message resource. `reopen`: makes a new one after the connection was lost (used only
     to switch off). `deadline_s`: a reply later than this fails the closed loop, earlier than the VISA timeout."""
 
