@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import platform
-import shutil
-import tempfile
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +16,13 @@ import numpy as np
 from hil.rows import black_box
 from hil.runner import CANNOT, ERROR, FAILED, PASSED, Result, together
 from hil.units import show
-from host_sim.errors import InputError
+from host_sim import folder
 from host_sim.formats import bdf
 from host_sim.report.page import Page
 
 MOST_POINTS = 1500  # in a plot
 SIMULATED_DAY = "20250101"
+MARK = "junit.xml"  # of a folder that is ours
 LAST_ROWS = 50  # ticks that the black box keeps of the trace
 SHOWN = {PASSED: "passed", FAILED: "FAILED", CANNOT: "cannot", ERROR: "ERROR"}
 
@@ -32,38 +31,22 @@ def out_folder(where: str, path: str) -> Path:
     """Where results go, checked before anything runs: it is replaced as a whole, so nothing else may be in it.
 
     Raises InputError."""
-    out = Path(path)
-    ours = not out.exists() or (out.is_dir() and ((out / "junit.xml").is_file() or not any(out.iterdir())))
-    if not ours:
-        raise InputError(f"{where}: --out is {path}, which holds something else and would be replaced; name a new one")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent):  # tried, not asked
-            pass
-    except OSError as error:
-        raise InputError(f"{where}: --out is {path}, which cannot be made ({error.strerror})") from None
-    return out
+    folder.refuse(where, Path(path), MARK)
+    return Path(path)
 
 
 def write(out: Path, results: list[Result], complete: bool = True) -> None:
-    """Everything into a folder beside `out` first, then in its place at once."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        folder.chmod(0o755)
+    """Everything, together."""
+    with folder.whole(out) as beside:
         for result in results:
             if len(result.trace):
                 bdf.write(
-                    folder / f"relith-hil__{result.scenario.name}__{_day(result)}_001.bdf.csv", bdf_columns(result)
+                    beside / f"relith-hil__{result.scenario.name}__{_day(result)}_001.bdf.csv", bdf_columns(result)
                 )
             if result.state in (FAILED, ERROR):
-                _black_box(folder, result)
-        (folder / "junit.xml").write_bytes(junit(results))
-        (folder / "report.html").write_text(page(results, complete), encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+                _black_box(beside, result)
+        (beside / MARK).write_bytes(junit(results))
+        (beside / "report.html").write_text(page(results, complete), encoding="utf-8")
 
 
 def _day(result: Result) -> str:

@@ -15,14 +15,23 @@ def refuse(command: str, out: Path, mark: str) -> None:
     """`out` must be new, empty, or hold `mark`, which `command` leaves; its parent writable. Raises InputError."""
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / mark).is_file())):
         raise InputError(f"{command}: --out is {out}, allowed is a new folder, an empty one, or that of an earlier run")
-    parent = out.parent
+    refuse_unwritable(command, "out", out)
+
+
+def refuse_unwritable(command: str, option: str, path: Path) -> None:
+    """Where `path` is to stand must be writable. Tried, not asked: permissions do not tell of a read-only or virtual
+    file system. Raises InputError.
+    """
+    parent = path.parent
     while not parent.exists():
         parent = parent.parent
-    try:  # tried, not asked: permissions do not tell of a read-only or virtual file system
+    try:
         with tempfile.TemporaryDirectory(dir=parent):
             pass
     except OSError:
-        raise InputError(f"{command}: --out is {out}, but {parent} cannot be written to") from None
+        raise InputError(
+            f"{command}: --{option} is {path}, but {parent} cannot be written to; name a folder that can"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -12,14 +12,13 @@ import json
 import multiprocessing
 import os
 import queue
-import shutil
 import signal
 import sys
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from host_sim import folder
 from host_sim.cell import SETS, WORLDS, Cell, Control, load_parameters
 from host_sim.cli import Parser
 from host_sim.errors import InputError
@@ -92,7 +91,7 @@ def main(argv: list[str]) -> int:
             f"{a.profile}: cell_count is {profile.cell_count}, but relith-sim run lives one cell; allowed is 1"
         )
     out = Path(a.out)
-    _refuse_folder(out)
+    folder.refuse("relith-sim run", out, SUMMARY)
     if a.picture:
         _refuse_picture(Path(a.picture))
 
@@ -136,34 +135,11 @@ def _policies(text: str) -> list[str]:
     return names
 
 
-def _refuse_folder(out: Path) -> None:
-    """The folder is replaced as a whole: it must be absent, empty or an earlier run's, and its parent writable."""
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / SUMMARY).is_file())):
-        raise InputError(
-            f"relith-sim run: --out is {out}, allowed is a new folder, an empty one, or that of an earlier run"
-        )
-    _refuse_unwritable("out", out)
-
-
 def _refuse_picture(path: Path) -> None:
     """It is drawn when the lives are over: too late to hear that it cannot be kept."""
     if path.suffix != ".png":
         raise InputError(f"relith-sim run: --picture is {path}, allowed is a file whose name ends in .png")
-    _refuse_unwritable("picture", path)
-
-
-def _refuse_unwritable(option: str, path: Path) -> None:
-    """Tried, not asked: permissions do not tell of a read-only or virtual file system."""
-    parent = path.parent
-    while not parent.exists():
-        parent = parent.parent
-    try:
-        with tempfile.TemporaryDirectory(dir=parent):
-            pass
-    except OSError:
-        raise InputError(
-            f"relith-sim run: --{option} is {path}, but {parent} cannot be written to; name a folder that can"
-        ) from None
+    folder.refuse_unwritable("relith-sim run", "picture", path)
 
 
 # -- the lives, side by side -------------------------------------------------------------------------------------------
@@ -259,25 +235,17 @@ class Screen:
 
 
 def write(out: Path, lives: list[Life], setup: Setup, partial: bool, warnings: list[str]) -> None:
-    """Everything into a folder of its own first, then in place of `out` at once."""
+    """Everything, together."""
     from host_sim.report import life_page
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        folder.chmod(0o755)
+    with folder.whole(out) as beside:
         for life in lives:
-            write_csv(folder / f"cycles_{life.policy}.csv", life.rows)
+            write_csv(beside / f"cycles_{life.policy}.csv", life.rows)
             if life.bdf.get("Test Time / s"):
-                bdf.write(folder / f"relith-sim__{setup.use}-{life.policy}__20250101_001.bdf.csv", life.bdf)
-        life_page.write(folder, lives, setup, partial, warnings)
+                bdf.write(beside / f"relith-sim__{setup.use}-{life.policy}__20250101_001.bdf.csv", life.bdf)
+        life_page.write(beside, lives, setup, partial, warnings)
         about = summary(lives, setup, partial) | {"warnings": warnings}
-        (folder / SUMMARY).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        (beside / SUMMARY).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
 
 
 def summary(lives: list[Life], setup: Setup, partial: bool) -> dict:

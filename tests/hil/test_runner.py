@@ -126,9 +126,12 @@ def test_command_line(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["run", "quiet_day", "--out", "{there}"], "which holds something else and would be replaced"),
-        (["run", "quiet_day", "--out", "{there}/mine.txt"], "which holds something else and would be replaced"),
-        (["soak", "quiet_day", "--out", "{there}/mine.txt/x"], "which cannot be made"),
+        (["run", "quiet_day", "--out", "{there}"], "allowed is a new folder, an empty one, or that of an earlier run"),
+        (
+            ["run", "quiet_day", "--out", "{there}/mine.txt"],
+            "allowed is a new folder, an empty one, or that of an earlier run",
+        ),
+        (["soak", "quiet_day", "--out", "{there}/mine.txt/x"], "cannot be written to; name a folder that can"),
         (["record", "quiet_day", "{there}"], "cannot be written"),
         (["record", "quiet_day", "{there}/no/run.rec.gz"], "cannot be written"),
         (["calibrate", "--rig", "bench-loopback", "--out", "{there}"], "which is a folder"),
