@@ -45,6 +45,7 @@ class Store:
 
 profile = load("profile.json")
 bms = Bms(profile, Store(), None)
+bms.commission()
 r = Readings(profile.cell_count)
 r.current_ok = r.cell_ok = r.temp_ok = r.clock_known = 1
 r.cell_uv[0] = r.pack_uv = 3700000

@@ -29,6 +29,7 @@ from hil.scenario import read_profile
 from hil.units import quantity
 from host_sim.cli import Parser, out_folder
 from host_sim.errors import InputError
+from host_sim.loop import NEW_BOARD
 from host_sim.sensors import SensorModel
 
 SETTLE_S = 2.0  # after every change of current
@@ -141,7 +142,7 @@ def run(rig: Rig, profile: Profile, text: str, current_a: float, samples: int, s
             bench["emulator"].priority("voltage")
             bench["emulator"].set_voltage_v(CELL_V)
             bench["emulator"].on()
-        board.start({})
+        board.start(NEW_BOARD)
         found = measure(board, bench, profile.current_lsb_na * 1e-9, current_a, samples, settle_s)
         return found, store(board, found)
 

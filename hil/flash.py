@@ -32,7 +32,7 @@ from hil.virtual.processor import interpreter
 from host_sim import profiles
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.loop import MemoryStore
+from host_sim.loop import NEW_BOARD, MemoryStore
 
 FOLDERS = ("firmware_a", "firmware_b")
 LEAST_VERSION = (1, 24)  # first release whose ports all load .mpy version 6.3
@@ -223,13 +223,15 @@ def lockout(board: Board, profile: Profile) -> str:
             text = board.run(f"print(binascii.b2a_base64(open('journal.{slot}', 'rb').read()).decode())")
             slots.write(slot, base64.b64decode(text))
     kept = Journal(slots).load()
-    if kept is None or memory.unpack_all(Bms(profile, MemoryStore()), kept):
+    if not kept or memory.unpack_all(Bms(profile, MemoryStore()), kept):
         return ""
-    cells, capacity_uah = struct.unpack_from("<qq", kept, 1)
-    theirs, ours = (cells, capacity_uah), (profile.cell_count, profile.nominal_capacity_uah)
-    if theirs == ours:
+    theirs = struct.unpack_from("<qqq", kept, 1)
+    ours = (profile.cell_count, profile.nominal_capacity_uah, profile.current_lsb_na)
+    if theirs == ours or kept[0] != memory.pack_all(Bms(profile, MemoryStore()))[0]:
         return "the journal on the board is of another version of the firmware"
-    told = [f"{n} cell{'s' * (n > 1)} of {uah / 1000:g} mAh" for n, uah in (theirs, ours)]
+    told = [f"{n} cell{'s' * (n > 1)} of {uah / 1000:g} mAh" for n, uah, _ in (theirs, ours)]
+    if told[0] == told[1]:
+        told = [f"counts of {na} nA" for _, _, na in (theirs, ours)]
     return f"the journal on the board is of {told[0]}, the profile {profile.name!r} of {told[1]}"
 
 
@@ -282,6 +284,16 @@ def _why(error: TransportExecError) -> str:
     if re.search(r"\b(30|EROFS|EPERM|EACCES)\b", last):
         return "the file system is read-only"
     return f"the board says {last}"
+
+
+def begin(board: Board) -> bool:
+    """A board without a journal gets the first record of a new one; without that it locks, as if its own were lost."""
+    if board.evaluate("any([name.startswith('journal.') for name in os.listdir()])"):
+        return False
+    for slot, data in NEW_BOARD.items():
+        board.write("first.new", data)
+        board.run(f"os.rename('first.new', 'journal.{slot}')")
+    return True
 
 
 def self_test(board: Board, folder: str) -> None:
@@ -337,6 +349,8 @@ def flash(port: str, profile: Path, named: str | None, say=print, another_cell: 
         say(f"{name}: {sent} of {sum(map(len, files.values()))} bytes sent, {len(files)} files verified")
     else:
         say(f"{name}: nothing changed, {len(files)} files verified")
+    if begin(board):
+        say("no journal there: a new board, which knows nothing of its cell until it is commissioned")
     self_test(board, folder)
     if changed:
         settle(board, number + 1, folder)

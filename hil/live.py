@@ -35,6 +35,7 @@ from hil.usb import UsbBoard
 from host_sim.cell import Control
 from host_sim.cell.layout import CURRENT, VOLTAGE
 from host_sim.errors import InputError
+from host_sim.loop import NEW_BOARD
 from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.uses import Terminals
 
@@ -352,7 +353,7 @@ class OnCell(Live):
         self._read_s: dict[str, float] = {}  # when each kind of reading was last good
         if "relay" in self.bench.instruments:
             self.bench["relay"].close_contact()
-        self.board.start({})
+        self.board.start(NEW_BOARD)
 
     def period(self, now_s: float) -> dict[str, Any]:
         told = self.board.latest().get("readings")

@@ -20,7 +20,7 @@ from host_sim.cell import Cell, load_parameters
 from host_sim.cell.cell import ZERO_DEGC_K
 from host_sim.cell.layout import S
 from host_sim.errors import InputError
-from host_sim.loop import ClosedLoop
+from host_sim.loop import NEW_BOARD, ClosedLoop
 from host_sim.plant import Plant
 from host_sim.sensors import SensorModel, SensorSpec
 from host_sim.series import Series
@@ -112,7 +112,7 @@ def _live(scenario: Scenario) -> Past:
     profile, life = scenario.profile, scenario.life
     ratings = ratings_of(profile, scenario.use)
     board = HostBoard(profile, scenario.profile_text)
-    board.start({})
+    board.start(NEW_BOARD)
     bms = board.bms
     if life["commissioned"]:
         bms.commission()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from relith.journal import encode
 from relith.readings import Readings
 
 from host_sim.cell import Control
@@ -21,11 +22,14 @@ LEAST_S = 1e-3  # the board's clock counts milliseconds
 STUCK_S = 0.1  # how long a cell that can give no more current stands still before the next try
 
 
+NEW_BOARD = {slot: encode(0, b"") for slot in (0, 1)}  # the journal as `make flash` leaves it on a board without one
+
+
 class MemoryStore:
-    """The journal's two slots, in memory: `read(slot) -> bytes or None`, `write(slot, bytes)`."""
+    """The journal's two slots of a new board, in memory: `read(slot) -> bytes or None`, `write(slot, bytes)`."""
 
     def __init__(self):
-        self.slots: dict[int, bytes] = {}
+        self.slots: dict[int, bytes] = dict(NEW_BOARD)
 
     def read(self, slot: int) -> bytes | None:
         """What was last written to `slot`, or None."""

@@ -32,7 +32,16 @@ NAMES: dict[str, tuple[str, ...]] = {
 ENDS = {END_LOW: "cut-off", END_HIGH: "full"}
 NO_CHARGE = {"charge_mah": 0.0, "charge_rate_c": 0.0, "charge_end": "", "gap_ppm": 0}  # before a discharge
 # alarms that say something of the board or of this replay, not of the cell
-NOT_THE_CELLS = {"switch_stuck", "accumulator", "deadline", "calibration", "clock_still", "sensor_stale", "sensor_lost"}
+NOT_THE_CELLS = {
+    "switch_stuck",
+    "accumulator",
+    "deadline",
+    "calibration",
+    "clock_still",
+    "sensor_stale",
+    "sensor_lost",
+    "sensor_stuck",
+}
 
 
 @dataclass

@@ -13,7 +13,7 @@ from relith.clock import DAY_S, Clock
 from relith.gate import Gate
 from relith.halfcycle import HalfCycle, Tracker
 from relith.inventory import Inventory
-from relith.journal import EMPTY, Journal
+from relith.journal import Journal
 from relith.ledger import Ledger
 from relith.link import Link
 from relith.log import ANCHOR, REFUSAL, Log
@@ -155,6 +155,7 @@ class Bms:
         """
         k = self._next
         self.tracker.record(self.h, k, 1)
+        self.protection.compare(k, self.h, self.estimates[k].cathode_capacity_ppm)
         self.inventories[k].half_cycle(self.h)
         for kind, residual_ppm in self.inventories[k].anchors:
             self.log.add(self.clock.seconds, ANCHOR << 24 | k << 8 | kind, residual_ppm)
@@ -188,24 +189,29 @@ class Bms:
             self._save()
 
     def _save(self):
+        """A record of all; twice when the latches changed, so that both slots have them."""
+        twice = self.protection.latched != self._saved_latches
         self._saved_ppm = 0
         self._saved_s = self.clock.seconds
         self._saved_latches = self.protection.latched
         self.outputs.journal_due = 1
-        saved = self.journal.save(memory.pack_all(self))
+        data = memory.pack_all(self)
+        saved = self.journal.save(data)
+        if saved and twice:
+            saved = self.journal.save(data)
         if not saved:
             self.journal_bad = 1
         return saved
 
     def _remember(self):
-        """What the journal kept. Nothing: all unknown. Unreadable: as well, and an unreadable lockout is a
-        lockout.
+        """What the journal kept. A new board's empty record: all unknown. None that is ours: as well, and an unreadable
+        lockout is a lockout.
         """
         data = self.journal.load()
         if data is None or not memory.unpack_all(self, data):
             for inventory in self.inventories:
                 inventory.reset_unknown()
-            if self.journal.status != EMPTY:
+            if data != b"":
                 self.journal_bad = 1
                 self.protection.lock()
         self._suspect()
@@ -223,11 +229,17 @@ class Bms:
         self.log.add(self.clock.seconds, REFUSAL << 24 | message << 8 | refusal, reason)
 
     def commission(self):
-        """A new cell of this profile, calibrated and tested: what the profile says of it is believed from here on."""
+        """A new cell of this profile, calibrated and tested: what the profile says of it is believed from here on, and
+        the latches of the old one are forgotten.
+        """
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
         self.short_suspected = self.tracker.ready = self._next = 0
+        self.protection.renew()
+        if self.protection.clear():
+            self.cleared = 1
+            self.journal_bad = 0
         return self.calibrated()
 
     def calibrated(self):

@@ -1,15 +1,14 @@
 """What survives a power cut: two slots, written in turn, so that a cut at any byte leaves one good copy.
 
 Record: magic, version, sequence (16 bit, wraps), payload length (16 bit), payload, CRC-32 of all before it; little-
-endian.
-Bytes after the record are ignored (a flash block is longer). The first save writes both slots: one slot bad beside one
-never written can then only be a first save that was cut, and means EMPTY, the state before it.
+endian. Bytes after the record are ignored (a flash block is longer).
+Slots that are erased, empty or absent are no new board's: nobody could tell what they held, and it may have been a
+latch. A new board is one whose slots hold a record with an empty payload: whoever flashes it writes that.
 """
 
 from binascii import crc32
 from struct import pack, unpack
 
-EMPTY, GOOD, BAD = 0, 1, 2  # Journal.status after load()
 _MAGIC = 0x524C  # "LR" on flash
 _VERSION = 1
 _HEAD = 8
@@ -37,11 +36,6 @@ def decode(raw):
     return sequence, raw[_HEAD:end]
 
 
-def erased(raw):
-    """True for a slot that was never written: absent, of no length, or erased flash (all FF)."""
-    return raw is None or raw == b"\xff" * len(raw)
-
-
 class Journal:
     """`store`: read(slot) -> bytes or None and write(slot, bytes), slots 0 and 1; OSError counts as an unreadable
     slot.
@@ -49,7 +43,6 @@ class Journal:
 
     def __init__(self, store):
         self.store = store
-        self.status = EMPTY
         self.sequence = 0
         self._slot = -1  # the slot that holds the newest good record; -1: neither
 
@@ -60,23 +53,16 @@ class Journal:
             return b"unreadable"
 
     def load(self):
-        """The newest good payload, or None: then `status` is EMPTY (never written) or BAD (written once, unreadable
-        now).
-        """
+        """The newest good payload, or None: no slot can be read, whatever was in it."""
         raw = self._read(0), self._read(1)
-        blank = erased(raw[0]), erased(raw[1])
-        found = None if blank[0] else decode(raw[0]), None if blank[1] else decode(raw[1])
+        found = [None if data is None else decode(data) for data in raw]
         if found[0] and found[1]:
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1
-        newest = found[self._slot] if self._slot >= 0 else None
-        if newest is None:
-            cut_first_save = blank[1] and not blank[0] and raw[0] != b"unreadable" and _torn(raw[0])
-            self.status = EMPTY if (blank[0] and blank[1]) or cut_first_save else BAD
+        if self._slot < 0:
             return None
-        self.status = GOOD
-        self.sequence, payload = newest
+        self.sequence, payload = found[self._slot]
         return payload
 
     def save(self, payload):
@@ -86,7 +72,7 @@ class Journal:
         sequence = (self.sequence + 1) & 0xFFFF
         if not self._write(slot, encode(sequence, payload)):
             return False
-        self._slot, self.sequence, self.status = slot, sequence, GOOD
+        self._slot, self.sequence = slot, sequence
         if first:
             self._write(1 - slot, encode(sequence, payload))
         return True
@@ -98,11 +84,3 @@ class Journal:
             return False
         back = self._read(slot)
         return back is not None and back[: len(record)] == record
-
-
-def _torn(raw):
-    """A record whose end was never written: shorter than it says, or its last byte still erased."""
-    if len(raw) < _HEAD + 4:
-        return True
-    end = _HEAD + unpack(_HEAD_FORMAT, raw[:_HEAD])[3] + 4
-    return len(raw) < end or raw[end - 1] == 0xFF

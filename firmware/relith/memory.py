@@ -4,13 +4,13 @@ from struct import calcsize, pack, unpack
 
 # owner and names; the first _FIXED must be those of the running profile, or the record is another cell's
 _NUMBERS = (
-    "profile cell_count nominal_capacity_uah|boots|clock seconds|protection latched|tracker index|"
+    "profile cell_count nominal_capacity_uah current_lsb_na|boots|clock seconds|protection latched|tracker index|"
     "gate armed_until_s calibrated_until_s day_began_s day_spent_ppm life_spent_ppm last_pulse_s pulses rests|"
     "ledger offset_mcount gain_ppm corrections|"
     "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
-_FIXED = 2
-_VERSION = 4
+_FIXED = 3
+_VERSION = 5
 
 
 def _places(bms):

@@ -8,10 +8,11 @@ tenth of nominal capacity (assumed): an aged cell full of it fails harder (Deng 
 from array import array
 
 from relith import const
+from relith.lossmodel import content_ppm
 from relith.profile import lines
 
-CRC = 0x833D67F9  # of protection.txt
-_ROWS = const(30)  # at most 30: alarms are bits of a small int
+CRC = 0x14CD8AB5  # of protection.txt
+_ROWS = const(31)  # at most 31: alarms are bits of a small int, the last one its sign
 
 # quantities, in the order of protection.txt
 _TRIP = const(0)
@@ -34,12 +35,13 @@ _SHORT = const(16)
 _STILL = const(17)
 _SUM_UV = const(18)
 _DISAGREE = const(19)
-_LATE_MS = const(20)
-_WATCHDOG = const(21)
-_JOURNAL = const(22)
-_CALIBRATION_S = const(23)
-_JUMP_PERMILLE = const(24)
-_QUANTITIES = const(25)
+_OCV_PPM = const(20)
+_LATE_MS = const(21)
+_WATCHDOG = const(22)
+_JOURNAL = const(23)
+_CALIBRATION_S = const(24)
+_JUMP_PERMILLE = const(25)
+_QUANTITIES = const(26)
 
 _SOFT = const(1)  # level; 0: warning
 _HARD = const(2)
@@ -53,6 +55,8 @@ _HOLD_UV = const(20000)  # this near the end-of-charge voltage a charger holds i
 _RATE_MS = const(10000)  # rise of temperature is measured over this
 _TIGHTER_PPM = const(1000)  # so much isolated lithium takes 0.01 degC off every upper limit of temperature,
 _TIGHTEST_CDEGC = const(1000)  # up to this
+_WARM_PERMILLE = const(500)  # from this rate on a cell warms by more than a digit
+_MET = const(3)  # of each cell at its last rested voltage: content, and since then charge moved and its doubt, ppm
 
 
 class Protection:
@@ -71,12 +75,15 @@ class Protection:
         self._quiet_ms = 0
         self._values = array("i", [0] * _QUANTITIES)
         self._values[_LOW_UV] = -_LONGEST_MS  # no cell seen yet
-        self._rows = array("i")  # of each: quantity, limit, delay_ms, below, for_ms
+        self._rows = array("i")  # of each: quantity, limit, delay_ms, below, for_ms, bit
         self._timer = array("i", [0] * _ROWS)  # ms above the limit, or inside again
         self._level = [0, 0, 0, 0]  # rows of each level
         self._blocks = [0, 0, 0, 0]  # rows that block charge (1), discharge (2), all (3)
         self._rate_ms = self._still_ppm = self._then_cdegc = self._then_count = 0
+        self._hot_cdegc = self._cold_cdegc = self._hot_ppm = self._cold_ppm = 0
         self._then_uv = array("i", [0] * profile.cell_count)
+        self._met = array("i", [-1, 0, 0] * profile.cell_count)  # _MET of each; -1: no rested voltage yet
+        self._off_ppm = array("i", [0] * profile.cell_count)
         self._read(profile)
 
     def _read(self, profile):
@@ -93,12 +100,12 @@ class Protection:
             self._rows.extend(
                 array("i", [
                     quantities.index(row[2]), -limit if row[3][0] == "-" else limit, int(row[4]), int(row[7]),
-                    int(row[8]),
+                    int(row[8]), bit,
                 ])
             )  # fmt: skip
             self._level["wshl".index(row[5][0])] |= bit
             self._blocks["ncda".index(row[6][0])] |= bit
-            bit <<= 1
+            bit = bit << 1 if bit < 1 << 29 else -(1 << 30)
 
     def lock(self):
         """A lockout that could not be read is a lockout (safety rule 11)."""
@@ -115,7 +122,7 @@ class Protection:
         active, was_pending, was_recovering = self.active, self.pending, self.recovering
         pending = recovering = at = 0
         for k in range(_ROWS):
-            bit = 1 << k
+            bit = rows[at + 5]
             above = values[rows[at]] - rows[at + 1]
             if above > 0:
                 timer[k] = min(timer[k] + elapsed_ms, _LONGEST_MS) if was_pending & bit else 0
@@ -130,7 +137,7 @@ class Protection:
                     active &= ~bit
                 else:
                     recovering |= bit
-            at += 5
+            at += 6
         self.active = active
         self.pending = pending
         self.recovering = recovering
@@ -148,6 +155,35 @@ class Protection:
         elif self._quiet_ms >= 1000:
             self.quiet_s = min(self.quiet_s + self._quiet_ms // 1000, _LONGEST_MS)
             self._quiet_ms %= 1000
+
+    def renew(self):
+        """Another cell is in: no rested voltage of it is known."""
+        for k in range(0, len(self._met), _MET):
+            self._met[k] = -1
+        self._values[_OCV_PPM] = 0
+
+    def compare(self, k, h, capacity_ppm):
+        """OCV against ledger: charge between two rested voltages of cell `k` is the cathode's content between them,
+        times its capacity. `h`: the half-cycle that is complete. It may allocate.
+        """
+        p, met, at = self.profile, self._met, k * _MET
+        if met[at] < 0 and h.ocv_before_uv:
+            met[at], met[at + 2] = _rested(p, h.ocv_before_uv)
+            met[at + 1] = 0
+        moved = met[at + 1] + h.kind * h.charge_ppm
+        doubt = met[at + 2] + h.gap_ppm + h.charge_ppm * p.gain_sigma_ppm // 333333
+        doubt += (h.duration_s + h.rest_after_s) * p.offset_sigma_ppm_per_h // 1200  # three sigma each
+        if h.ocv_after_uv:
+            content, unsure = _rested(p, h.ocv_after_uv)
+            went = (content - met[at]) * capacity_ppm // 1000000
+            off = abs(went + moved) - doubt - unsure - abs(went) * p.cathode_sigma_ppm // 333333
+            self._off_ppm[k] = max(0, min(off, _LONGEST_MS)) if met[at] >= 0 else 0
+            self._values[_OCV_PPM] = max(self._off_ppm)
+            met[at] = content
+            moved = 0
+            doubt = unsure
+        met[at + 1] = max(-_LONGEST_MS, min(moved, _LONGEST_MS))
+        met[at + 2] = min(doubt, _LONGEST_MS)
 
     def measure(self, bms):
         """Every quantity of this tick; one that cannot be measured keeps its value, and _STALE says so."""
@@ -176,6 +212,13 @@ class Protection:
                 v[_HEATING_CDEGC_MIN] = rise * 6000 // (self._rate_ms // 10)
                 self._then_cdegc = hot
                 self._rate_ms = 0
+            heat = 0
+            if bms.tracker.permille >= _WARM_PERMILLE:  # by the square of the current: what flows slowly warms nothing
+                heat = min(abs(bms.ledger.moved_ppm), 50000) * min(bms.tracker.permille, 20000) // 2000
+            self._hot_ppm = min(self._hot_ppm + heat, _LONGEST_MS) if hot == self._hot_cdegc else 0
+            self._cold_ppm = min(self._cold_ppm + heat, _LONGEST_MS) if cold == self._cold_cdegc else 0
+            self._hot_cdegc = hot
+            self._cold_cdegc = cold
             hot += tighter
             v[_HOT_CDEGC] = hot
             v[_CHARGE_CDEGC] = max(hot - p.charge_high_cdegc, p.charge_low_cdegc - cold)
@@ -187,7 +230,7 @@ class Protection:
             v[_STALE] = 1
             v[_LOST_MS] = min(v[_LOST_MS] + elapsed_ms, _LONGEST_MS)
         if belief.voltage_new:
-            self._still_ppm += abs(bms.ledger.moved_ppm)
+            self._still_ppm = min(self._still_ppm + abs(bms.ledger.moved_ppm), _LONGEST_MS)
             # a charger that holds the voltage moves it no more, but its current falls
             moved = (
                 0 < belief.count < self._then_count - (self._then_count >> 4) and belief.max_uv > p.max_uv - _HOLD_UV
@@ -199,7 +242,7 @@ class Protection:
             if moved:
                 self._still_ppm = 0
                 self._then_count = belief.count
-        v[_STUCK_PPM] = self._still_ppm
+        v[_STUCK_PPM] = max(self._still_ppm, self._hot_ppm, self._cold_ppm)
         closed = outputs.charge_enable + outputs.discharge_enable + outputs.pulse_count
         if r.charge_switch != outputs.charge_enable or r.discharge_switch != outputs.discharge_enable:
             v[_SWITCH] = 1
@@ -214,3 +257,9 @@ class Protection:
         v[_JOURNAL] = bms.journal_bad
         v[_CALIBRATION_S] = bms.clock.seconds - bms.gate.calibrated_until_s
         v[_JUMP_PERMILLE] = bms.tracker.jump_permille
+
+
+def _rested(p, uv):
+    """A rested voltage as the cathode's content, ppm of its swing, and three sigma of that."""
+    content, slope = content_ppm(p, uv)
+    return max(0, content), 3000000 * p.voltage_sigma_uv // slope

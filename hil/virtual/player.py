@@ -4,6 +4,7 @@
 from array import array
 
 from relith.bms import Bms
+from relith.journal import encode
 from relith.profile import load
 from relith.readings import Readings
 
@@ -15,7 +16,7 @@ class Tape:
     """Journal store and link stream at once: what the firmware writes goes onto the tape, in order."""
 
     def __init__(self):
-        self.slots = [None, None]
+        self.slots = [encode(0, b"")] * 2  # a new board's
         self.log = []  # None: forget what is written, so that the tape itself allocates nothing
         self.arriving = None
 

@@ -10,6 +10,7 @@ from relith.profile import Profile
 from relith.readings import LIMB, TICKS_PERIOD_MS, Belief, Readings
 from relith.reasons import REASONS
 
+from host_sim.loop import NEW_BOARD
 from host_sim.tables import STATES, TABLE
 
 PROFILE = Path(__file__).parents[2] / "firmware" / "profiles" / "liu21_nmc532.json"
@@ -98,7 +99,7 @@ class Store:
     """The journal's slots. `writes` counts; `broken` makes every write fail."""
 
     def __init__(self):
-        self.slots = {}
+        self.slots = dict(NEW_BOARD)
         self.writes = 0
         self.broken = False
 
@@ -113,7 +114,8 @@ class Store:
 
 
 class World:
-    """A `Bms` on a perfect board with a plain cell: OCV of the profile, 20 mV per 0.1C, no heat.
+    """A `Bms` on a perfect board with a plain cell: OCV of the profile, 20 mV per 0.1C, no heat but a last digit
+    of the thermometer.
 
     `run(seconds, permille)`: what charger (+) or load (-) wants; they keep the limits unless `obey` is False; switches
     are kept in any case. `alter(readings)`, when set, is called before each tick: the place for faults.
@@ -178,6 +180,7 @@ class World:
         uv = round(self.ocv_uv() + self.drop_uv * count / self.p.one_c_count)
         board.voltage_uv = [uv] * self.p.cell_count
         r = board.pass_(ms, count)
+        r.temp_cdegc[0] += board.ms // 10_000 & 1  # a thermometer that never moves is broken
         o = self.outputs
         r.charge_switch, r.discharge_switch = o.charge_enable, o.discharge_enable
         r.pulse_switch = int(o.pulse_count > 0)

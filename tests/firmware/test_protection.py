@@ -42,7 +42,7 @@ def test_a_damaged_table_is_noticed(monkeypatch):
 
 
 def test_the_table_is_well_formed():
-    assert len(set(IDS)) == len(TABLE) <= 30
+    assert len(set(IDS)) == len(TABLE) <= 31
     for row in ROWS:
         assert isinstance(row["limit"], int) or row["limit"].lstrip("-") in FIELDS
         assert row["level"] in (WARN, SOFT, HARD, LOCK)
@@ -186,13 +186,17 @@ def test_quiet_time_is_kept_to_the_millisecond():
         assert watched.quiet_s == quiet_s
 
 
+BITS = [*(1 << k for k in range(30)), -(1 << 30)]  # the last one is the sign of a small int
+
+
 def test_a_new_protection_has_seen_nothing():
     watched = Protection(profile())
     assert watched.soft == watched.no_charge == watched.no_discharge == watched.alarms == watched.fault == 0
     at_power_up(
         watched,
-        _values=[0, 0, -(1 << 29), *[0] * 22],
+        _values=[0, 0, -(1 << 29), *[0] * 23],
+        _met=[-1, 0, 0],
         _rows=list(watched._rows),
-        _level=[sum(1 << k for k, row in enumerate(ROWS) if row["level"] == level) for level in range(4)],
-        _blocks=[sum(1 << k for k, row in enumerate(ROWS) if row["blocks"] == blocks) for blocks in range(4)],
+        _level=[sum(BITS[k] for k, row in enumerate(ROWS) if row["level"] == level) for level in range(4)],
+        _blocks=[sum(BITS[k] for k, row in enumerate(ROWS) if row["blocks"] == blocks) for blocks in range(4)],
     )

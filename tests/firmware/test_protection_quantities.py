@@ -37,8 +37,8 @@ def test_every_quantity_to_the_last_unit():
         "pulse_permille": 0, "hot_cdegc": 5001, "charge_cdegc": 5001 - p.charge_high_cdegc,
         "discharge_cdegc": 5001 - p.discharge_high_cdegc, "pulse_cdegc": 5001 - p.pulse_high_cdegc,
         "heating_cdegc_min": 0, "stale": 0, "lost_ms": 0, "stuck_ppm": 0, "switch": 0, "overrun": 1, "short": 1,
-        "still": 9, "sum_uv": 3, "disagree": 1, "late_ms": 567, "watchdog": 1, "journal": 1, "calibration_s": 13,
-        "jump_permille": 1234,
+        "still": 9, "sum_uv": 3, "disagree": 1, "ocv_ppm": 0, "late_ms": 567, "watchdog": 1, "journal": 1,
+        "calibration_s": 13, "jump_permille": 1234,
     }  # fmt: skip
     cold = measured(world, belief__max_cdegc=p.charge_low_cdegc - 7, belief__min_cdegc=p.charge_low_cdegc - 7)
     assert cold["charge_cdegc"] == 7 and cold["pulse_cdegc"] == p.pulse_low_cdegc - p.charge_low_cdegc + 7

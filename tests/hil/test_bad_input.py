@@ -12,6 +12,7 @@ from hil import cli, rigs, scenario, usb
 from hil.boards import HostBoard
 from hil.instruments import loopback
 from hil.instruments.driver import Instrument
+from host_sim.loop import NEW_BOARD
 
 SCENARIO = (scenario.FOLDER / "watch.toml").read_text()  # asks nothing of a rig
 BENCH = (rigs.FOLDER / "bench-loopback.toml").read_text()
@@ -52,7 +53,7 @@ def board(**link):
     """A rig build that is ours; `link`: what is different about it."""
     one = scenario.load(scenario.find("watch"))
     ours = HostBoard(one.profile, one.profile_text)
-    ours.start({})
+    ours.start(NEW_BOARD)
     for name, value in link.items():
         setattr(ours.bms.link, name, value)
     port = ours.wire.port

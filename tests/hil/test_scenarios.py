@@ -11,8 +11,9 @@ VIRTUAL = rigs.load(rigs.find("virtual"))
 RULES = range(1, len(safety_page.RULES) + 1)
 TICK_S = 0.1
 LATER = {  # rows whose response time runs from later than the cause, and why
-    "voltage_stuck": "three per cent of the capacity must pass first",
+    "sensor_stuck": "three per cent of the capacity must pass first",
     "soft_short": "a day's sag or a cycle's missing charge must be seen first",
+    "ocv_ledger": "seen when the current begins that ends the second rest",
     "calibration": "seen at the next tick, and a resting board ticks once a minute",
 }
 

@@ -51,10 +51,10 @@ def test_from_nothing_to_running_and_again_with_nothing_changed(tmp_path):
     said = []
     with board_on(tmp_path / "flash") as (_, port):
         flash.flash(port, PROFILE, None, said.append)
-        assert "bytes sent" in said[0] and "runs relith 0.1.0, profile 'Liu21" in said[1]
+        assert "bytes sent" in said[0] and "a new board" in said[1] and "runs relith 0.1.0, profile 'Liu21" in said[2]
         files = {p: p.stat().st_mtime_ns for p in (tmp_path / "flash").rglob("*") if "journal" not in p.name}
         flash.flash(port, PROFILE, None, said.append)
-        assert "nothing changed" in said[2]
+        assert "nothing changed" in said[3]
         assert files == {p: p.stat().st_mtime_ns for p in files}
     assert what_starts(tmp_path / "flash").startswith("Liu21")
 
@@ -65,9 +65,9 @@ def test_only_what_changed_is_sent(tmp_path):
     with board_on(tmp_path / "flash") as (_, port):
         flash.flash(port, PROFILE, None, said.append)
         flash.flash(port, other, None, said.append)
-        assert said[2].startswith(f"virtual: {other.stat().st_size} of ")
+        assert said[3].startswith(f"virtual: {other.stat().st_size} of ")
         flash.flash(port, PROFILE, None, said.append)  # still there, in the folder that is not in use
-        assert said[4].startswith("virtual: 0 of ")
+        assert said[5].startswith("virtual: 0 of ")
     assert what_starts(tmp_path / "flash").startswith("Liu21")
 
 
@@ -164,6 +164,9 @@ def test_what_the_journal_on_a_board_means_for_a_profile():
     assert flash.lockout(Board(encode(1, kept), None), profile) == ""
     assert flash.lockout(Board(older, None), profile).endswith("is of another version of the firmware")
     assert flash.lockout(Board(older, encode(2, kept)), profile) == ""  # the newest counts
+    assert flash.lockout(Board(encode(0, b""), None), profile) == ""  # a new board
+    profile.current_lsb_na *= 2
+    assert "is of counts of 2000 nA, the profile" in flash.lockout(Board(encode(1, kept), None), profile)
 
 
 def test_pulled_at_ten_random_points_it_starts_the_old_or_the_new(tmp_path):
