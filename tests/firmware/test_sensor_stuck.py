@@ -64,7 +64,7 @@ def test_a_live_one_that_stood_still_goes_on():
     """A cell that has come to rest at one temperature: without current it cools, and that is seen."""
     world = World(share=0.9)
     world.alter = lambda r: r.temp_cdegc.__setitem__(0, 2600 - (world.bms.tracker.rest_s > 30))
-    world.run(260, -1000)
+    world.run(240, -1000)
     assert world.state == "SOFT_LIMIT"
     world.run(60)
     assert world.state == "IDLE" and world.outputs.discharge_enable
