@@ -29,6 +29,7 @@ from hil.catalogue import COMMANDS
 from hil.codec import MOST, Client, Decoder, encode
 from hil.serialport import SerialPort
 from hil.virtual.processor import Processor
+from host_sim.loop import NEW_BOARD
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = Path("build/link_fuzz.json")
@@ -45,8 +46,8 @@ class Pair(BoardEnd):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bms = Bms(Profile(PROFILE.read_bytes()), Store(), self)
-        self.twin = Bms(Profile(PROFILE.read_bytes()), Store(), None)
+        self.bms = Bms(Profile(PROFILE.read_bytes()), Store(NEW_BOARD), self)
+        self.twin = Bms(Profile(PROFILE.read_bytes()), Store(NEW_BOARD), None)
         self.readings = Readings()
         self.readings.cell_uv[0] = self.readings.pack_uv = 3_800_000
         self.unasked: list[int] = []
@@ -172,10 +173,11 @@ def run(state: dict) -> dict:
 HEAP = """
 import gc
 from relith.bms import Bms
+from relith.journal import encode
 from relith.profile import load
 from relith.readings import Readings
 class Store:
-    def read(self, slot): return None
+    def read(self, slot): return encode(0, b"")
     def write(self, slot, data): pass
 class Stream:
     at = 0

@@ -24,6 +24,7 @@ from hil.names import Plan, module_of, plan, source_name
 from hil.shorten import beside, shorten, together
 from hil.shorten import readable as _readable
 from host_sim.errors import InputError
+from host_sim.loop import NEW_BOARD
 from host_sim.profiles import checked
 
 FIRMWARE = Path(__file__).parent.parent / "firmware"
@@ -181,7 +182,11 @@ def hashes(image: dict[str, bytes]) -> dict[str, str]:
 
 
 def write(image: dict[str, bytes], folder: Path) -> None:
-    """Put an image into a folder of the host."""
+    """Put an image into a folder of the host, as `make flash` puts it on a board: with a new board's journal, if it has
+    none.
+    """
+    if not list(folder.glob("journal.*")):
+        image = image | {f"journal.{slot}": data for slot, data in NEW_BOARD.items()}
     for name, data in image.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -184,6 +184,11 @@ def test_unreadable_slots_are_no_record():
     assert after_reboot(store) is None
 
 
+def test_the_first_save_is_written_twice():
+    store = Store()
+    assert Journal(store).save(b"first") and store.slots[0] == store.slots[1] == encode(1, b"first")
+
+
 def test_payload_too_long_and_foreign_record_are_refused():
     with pytest.raises(ValueError):
         encode(1, bytes(65536))
