@@ -59,6 +59,7 @@ class BQ76952:
         self.temp_ok = 0
         self.tripped = 0  # 1: its own protection has opened its own transistors
         self.restarts = 0
+        self._told = 0  # 1: the chip has acknowledged every setting; it may have kept others from before our restart
         self._one = bytearray(1)
         self._two = bytearray(2)
         self._block = bytearray(34)
@@ -67,6 +68,7 @@ class BQ76952:
 
     def start(self):
         """Raises OSError when the chip is missing, another one, or does not keep its configuration."""
+        self._told = 0
         if self._ask(_DEVICE_NUMBER) != 0x7695:
             raise OSError(_ENODEV)
         self._configure()
@@ -84,6 +86,7 @@ class BQ76952:
             self._command(_FET_ENABLE)
         self._command(_ALL_FETS_ON)
         self._mask = 0
+        self._told = 1
 
     def _command(self, code):
         self._two[0] = code & 0xFF
@@ -119,6 +122,8 @@ class BQ76952:
             self.i2c.readfrom_mem_into(self.address, _BATTERY_STATUS, self._one)
             if self._one[0] & _POR:
                 self.restarts = (self.restarts + 1) & 0xFFFF
+                self._told = 0
+            if not self._told:
                 self._configure()
                 return 0  # its first conversions come later
             self.i2c.readfrom_mem_into(self.address, _SAFETY_A, self._one)

@@ -69,6 +69,7 @@ class INA228:
         self.over = 0
         self.under = 0
         self.broken = 0  # 1: the chip found its own trim memory damaged (MEMSTAT)
+        self._told = 0  # 1: the chip has acknowledged every setting; it may have kept others from before our restart
         self._two = bytearray(2)
         self._three = bytearray(3)
         self._five = bytearray(5)
@@ -79,6 +80,7 @@ class INA228:
             self.over_limit = self._limit(charge_limit_count)
         if discharge_limit_count:
             self.under_limit = -self._limit(discharge_limit_count)
+        self._told = 0
         if self._get(_MANUFACTURER_ID) != 0x5449 or self._get(_DEVICE_ID) >> 4 != 0x228:
             raise OSError(_ENODEV)
         self._put(_CONFIG, _RST)
@@ -101,6 +103,7 @@ class INA228:
         self._put(_SHUNT_CAL, self.cal)  # last: until it is there, the chip still counts as restarted
         if self._get(_SHUNT_CAL) != self.cal:
             raise OSError(_EIO)
+        self._told = 1
 
     def _get(self, register):
         self.i2c.readfrom_mem_into(self.address, register, self._two)
@@ -116,6 +119,8 @@ class INA228:
         try:
             if self._get(_SHUNT_CAL) != self.cal:
                 self.restarts = (self.restarts + 1) & 0xFFFF
+                self._told = 0
+            if not self._told:
                 self._configure()
             flags = self._get(_DIAG_ALRT)  # before CHARGE: reading that clears its overflow flag
             if flags & _OVER:  # reading has cleared them

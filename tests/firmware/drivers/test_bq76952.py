@@ -125,3 +125,27 @@ def test_another_device_number_is_refused():
 def test_strings_it_cannot_take_are_refused():
     with pytest.raises(ValueError, match="3 to 16 cells, not 2"):
         BQ76952(I2C(Bus()), None, 2, 2_500_000, 4_350_000)
+
+
+@pytest.mark.safety(2)
+@pytest.mark.parametrize("silent", range(1, 12))
+def test_thresholds_of_before_a_restart_are_not_kept(silent):
+    """The controller restarts with another profile, the chip does not; it is silent from any transfer of the set-up
+    on, for a moment."""
+    bus, model, _ = started(4)
+    later = BQ76952(I2C(bus), bus.advance, 4, 2_800_000, 4_200_000)
+    transfer, last = bus.transfer, bus.transfers + silent
+
+    def cut(address, out, count):
+        bus.unpowered = {0x08} if bus.transfers >= last else set()
+        return transfer(address, out, count)
+
+    bus.transfer = cut
+    with pytest.raises(OSError):
+        later.start()
+    assert later.sample() == 0
+    bus.transfer, bus.unpowered = transfer, set()
+    assert later.sample() == 0  # it is told anew; its first conversions come later
+    assert later.sample() == 1
+    assert model.memory[chip.CUV_THRESHOLD] == later.cuv and model.memory[chip.COV_THRESHOLD] == later.cov
+    assert not model.status & chip.CFGUPDATE and model.fets_on

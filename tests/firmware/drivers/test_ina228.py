@@ -1,5 +1,7 @@
 """INA228 driver on the register model: the data sheet's example, restart, roll-over, alerts, and every bus fault."""
 
+import contextlib
+
 import pytest
 from drivers.ina228 import INA228, shunt_cal
 from hypothesis import given
@@ -208,3 +210,28 @@ def test_nack_while_setting_up_leaves_the_chip_marked_as_restarted(taken):
     assert model.registers[chip.SHUNT_CAL] == 0x1000
     assert driver.sample() == 1
     assert model.registers[chip.SHUNT_CAL] == driver.cal and driver.restarts >= 1
+
+
+@pytest.mark.safety(2)
+@pytest.mark.parametrize("silent", range(1, 9))
+def test_limits_of_before_a_restart_are_not_kept(silent):
+    """The controller restarts, the chip does not; it is silent from any transfer of the set-up on, for a moment."""
+    bus, model, driver = wired()
+    driver.start(charge_limit_count=200_000, discharge_limit_count=200_000)
+    later = INA228(I2C(bus), LSB_NA, SHUNT_UOHM)
+    transfer, last = bus.transfer, bus.transfers + silent
+
+    def cut(address, out, count):
+        bus.unpowered = {0x40} if bus.transfers >= last else set()
+        return transfer(address, out, count)
+
+    bus.transfer = cut
+    with contextlib.suppress(OSError):
+        later.start(charge_limit_count=100_000, discharge_limit_count=100_000)
+    assert bus.unpowered and later.sample() == 0
+    bus.transfer, bus.unpowered = transfer, set()
+    bus.advance(1000)
+    assert later.sample() == 1
+    half = driver.over_limit // 2
+    assert model.registers[chip.SOVL] in (half, half + 1) and later.over_limit == model.registers[chip.SOVL]
+    assert model.registers[chip.SUVL] == later.under_limit & 0xFFFF
