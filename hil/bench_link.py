@@ -29,6 +29,7 @@ from hil.catalogue import COMMANDS
 from hil.codec import MOST, Client, Decoder, encode
 from hil.serialport import SerialPort
 from hil.virtual.processor import Processor
+from host_sim.cli import Progress
 from host_sim.loop import NEW_BOARD
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -151,6 +152,7 @@ def run(state: dict) -> dict:
     """Go on until every part has its bytes; saves after every chunk."""
     sums = state["sums"]
     for part, many in PARTS.items():
+        progress = Progress()
         while sums.get(f"{part} bytes", 0) < many:
             index = state["chunks"][part]
             try:
@@ -165,8 +167,8 @@ def run(state: dict) -> dict:
             STATE.parent.mkdir(parents=True, exist_ok=True)
             STATE.with_suffix(".tmp").write_text(json.dumps(state, indent=1))
             STATE.with_suffix(".tmp").replace(STATE)
-            print(f"\rlink: {part} {sums[f'{part} bytes']:,} of {many:,} bytes ", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+            progress.show(f"link: {part} {sums[f'{part} bytes']:,} of {many:,} bytes")
+        progress.end()
     return state
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from hil import report, rigs, scenario
 from hil.runner import CANNOT, Result, run
-from host_sim.cli import Parser
+from host_sim.cli import Parser, Progress
 from host_sim.errors import InputError
 
 KEPT = 20  # results in the report: the failures, and the last ones
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
     began = time.monotonic()
     kept: list[Result] = []
     rounds = failed = ticks = 0
-    complete = True
+    complete, progress = True, Progress()
     try:
         while rounds == 0 or time.monotonic() - began < a.hours * 3600.0:
             result = run(replace(one, name=f"{one.name}_{rounds}", seed=one.seed + rounds), rig)
@@ -44,12 +44,12 @@ def main(argv: list[str]) -> int:
             failed += not result.ok and result.state != CANNOT
             kept = [*[old for old in kept if not old.ok][:KEPT], *[old for old in kept if old.ok][-KEPT:], result]
             hours = (time.monotonic() - began) / 3600.0
-            line = f"{hours:7.3f} h  round {rounds}  {ticks} ticks  {failed} failed"
-            print(line, file=sys.stderr, end="\r" if sys.stderr.isatty() else "\n", flush=True)
+            progress.show(f"{hours:7.3f} h  round {rounds}  {ticks} ticks  {failed} failed")
             if failed and a.stop:
                 break
     except KeyboardInterrupt:
         complete = False
+    progress.end()
     report.write(out, kept, complete)
     print(
         f"relith.soak: rig={rig.name} scenario={one.name} rounds={rounds} failed={failed} report={out / 'report.html'}"
