@@ -35,7 +35,6 @@ LOG_SPREAD = {
 }
 SPREAD = {"cathode_capacity_mah_cm2": 0.015, "first_cycle_loss": 0.04, "reservoir_mah_cm2": 0.03}
 PRIOR_SPREADS = {
-    "cathode_sigma_ppm": 15000,
     "loss_isolated_spread_permille": 300,
     "loss_sei_spread_permille": 250,
     "recover_spread_permille": 600,
@@ -91,7 +90,9 @@ def profile_of(life: Life, sensors: SensorClass):
     """What the maker knows: the mean cell of `redealt`, spreads, and the sensor's class."""
     mean = mean_cell(life, "redealt")
     sigma = 1e6 * np.hypot(life.np_ratio * SPREAD["reservoir_mah_cm2"], 0.002)
-    return build(mean, lives_of(life, [mean]), sensors, PRIOR_SPREADS | {"reservoir_sigma_ppm": round(sigma)})
+    profile = build(mean, lives_of(life, [mean]), sensors, PRIOR_SPREADS | {"reservoir_sigma_ppm": round(sigma)})
+    profile.cathode_sigma_ppm = round(profile.cathode_capacity_ppm * SPREAD["cathode_capacity_mah_cm2"])
+    return profile
 
 
 def play(life: Life):

@@ -53,9 +53,10 @@ class Sensor:
         seen = totals["charge"] * (1.0 + self.gain) + totals["kind"] * self.offset * totals["duration_s"] / 3600.0
         columns = {
             "charge_ppm": seen * 1e6,
+            "end_uv": totals["end_uv"] + self.volt * 1e6,
             "ocv_before_uv": self.rested_uv(totals["ocv_before_v"]),
             "ocv_after_uv": self.rested_uv(totals["ocv_after_v"]) if "ocv_after_v" in totals else np.zeros(n),
-            **{name: values for name, values in totals.items() if name not in _NOT_SEEN},
+            **{name: values for name, values in totals.items() if name not in (*_NOT_SEEN, "end_uv")},
         }
         for name, values in columns.items():
             for record, value in zip(self.records, np.broadcast_to(np.rint(values), (n,)), strict=True):

@@ -16,14 +16,14 @@ from array import array
 
 from relith import const, outlook
 from relith.halfcycle import END_HIGH, END_LOW
-from relith.lossmodel import content_ppm, corrosion_ppb, isolated_ppb, moved_ppm, rest_share_ppm, sei_ppb, table
+from relith.lossmodel import content_ppm, corrosion_ppb, isolated_ppb, moved_ppm, rest_share_ppm, sei_ppb, table, warmth
 
 # isort: off
 from relith.outlook import (
     ANCHORED, BACK, BOUND, CE_CELL, CYCLES, DOUBTS, FRESH, FULL_S, GAIN, HIGH_CHARGE, INFERRED, ISO, ISOLATED, KEPT,
     KNOWN, LAYER, LIMIT, LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT,
     OCV_USED, OFFSET, OUT, PLATE, PULSE, PULSE_TRIALS, RESISTANCE, RESISTANCE_SIGMA, REST, RESTED, REST_TRIALS,
-    RZERO, SEI, SHORT, SINCE, STATES, STAY, STRIKES, UNKNOWN, UNSEEN, VOLT, C, D, N, Q, S,
+    RZERO, SEI, SHORT, SINCE, STATES, STAY, STRIKES, TAPER, UNKNOWN, UNSEEN, VOLT, WARM, C, D, N, Q, S,
 )  # fmt: skip
 
 # isort: on
@@ -36,6 +36,8 @@ _END_SIGMA = const(1700000)  # metal left in reach at an anode-limited end
 _FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
+_TAPER_PERMILLE = const(300)  # of the content at a full charge: resistance depends on current, direction and surface
+_TAPER_DRIFT = const(30)  # that 1 sigma over its random walk per cycle
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(3000)  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = const(300)  # what one half-cycle's loss scatters about its expectation
@@ -116,12 +118,14 @@ class Inventory:
             (STAY, 0, _STAY_SIGMA),
             (RZERO, 0, _RZERO_SIGMA),
             (LAYER, ONE, _LAYER_SIGMA),
+            (TAPER, 0, self._taper_sigma()),
         ):
             f.x[state], f.d[state] = mean, max(1, sigma * sigma)
         f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
         self.kept = array("q", [0] * KEPT)
         self.kept[LOST] = lost
         self.kept[PLATE] = 200
+        self.kept[WARM] = 1000
         self.kept[LOW_CHARGE] = self.kept[HIGH_CHARGE] = -1
         self.anchors = []  # (ANCHOR_*, residual in ppm) of the last half-cycle
         outlook.fill(self)
@@ -190,14 +194,10 @@ class Inventory:
             f.noise(Q, fade * _FADE_NOISE)
             f.noise(ISO, _FACTOR_DRIFT)
             f.noise(SEI, _FACTOR_DRIFT)
+            f.noise(TAPER, self._taper_sigma() // _TAPER_DRIFT)
+            kept[WARM] = root(warmth(h.temp_cdegc) * 1000)
         elif h.end == END_HIGH:
-            drop = self._drop_uv(h.end_permille, h)
-            cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
-            content, slope = content_ppm(p, h.end_uv - drop - cold)
-            cold = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
-            sigma = _FULL_SIGMA + cold * ONE // slope
-            outlook.missing(kept, sigma // _PPB)
-            self._anchor_cathode(ANCHOR_FULL, content, sigma)
+            self._full(h)
         kept[FRESH] = max(0, after - bound)
         self.kept[OCV_USED] = 0
         if h.ocv_after_uv:
@@ -289,6 +289,25 @@ class Inventory:
         per_volt = self.filter.x[Q] * 1000000 // slope
         if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
             self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
+
+    def _taper_sigma(self):
+        """1 sigma of TAPER, ppb of Q: of the drop that the profile's resistance makes, and of the voltage sensor."""
+        p = self.profile
+        uv = p.max_uv - p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000
+        content, slope = content_ppm(p, uv)
+        return content * _TAPER_PERMILLE + p.voltage_sigma_uv * ONE // slope
+
+    def _full(self, h):
+        """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
+        many full charges are not better than one."""
+        kept, p = self.kept, self.profile
+        drop = self._drop_uv(h.end_permille, h) * kept[WARM] // root(warmth(h.temp_cdegc) * 1000)
+        cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
+        content, slope = content_ppm(p, h.end_uv - drop - cold)
+        unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
+        sigma = _FULL_SIGMA + unsure * ONE // slope
+        outlook.missing(kept, sigma // _PPB)
+        self._anchor_cathode(ANCHOR_FULL, content, sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
 
     def _anchor_cathode(self, kind, content, sigma, bias=()):
         """C = Q * content, but for a bias. A new C eight sigma and 8 % off the counted one, twice running: another cell

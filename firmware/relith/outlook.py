@@ -33,7 +33,8 @@ REST = const(11)
 STAY = const(12)  # share of what seemed to come back unseen that stayed isolated
 RZERO = const(13)  # logarithm of the resistance as built, over the profile's
 LAYER = const(14)  # what the dead layer adds to it, of the profile's
-STATES = const(15)
+TAPER = const(15)  # what the cathode holds at a full charge beyond what the resistance makes one think, of Q
+STATES = const(16)
 
 # places in `Inventory.kept`, what the journal holds beside the filter
 LOST = const(0)  # 1: of its past any loss is possible
@@ -66,7 +67,8 @@ FRESH = const(26)  # plated metal, ppb: stripped before the foil beneath it
 ANCHORED = const(27)  # isolated and bound when A was last anchored, ppb
 WATCHED = const(28)  # cathode content early in this rest, and how early
 WATCHED_S = const(29)
-KEPT = const(30)
+WARM = const(30)  # root of the warmth at which the resistance was measured, per mille
+KEPT = const(31)
 
 _LEAK_PPM_PER_H = const(1000)  # C/1000: a soft short is suspected above
 _SETTLED_S = const(7200)  # a rested voltage is watched from here on
