@@ -36,8 +36,7 @@ _END_SIGMA = const(1700000)  # metal left in reach at an anode-limited end
 _FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
-_TAPER_PERMILLE = const(300)  # of the content at a full charge: resistance depends on current, direction and surface
-_TAPER_DRIFT = const(30)  # that 1 sigma over its random walk per cycle
+_TAPER_PERMILLE = const(200)  # of the content at a full charge: resistance depends on current, direction and surface
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(3000)  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = const(300)  # what one half-cycle's loss scatters about its expectation
@@ -194,7 +193,6 @@ class Inventory:
             f.noise(Q, fade * _FADE_NOISE)
             f.noise(ISO, _FACTOR_DRIFT)
             f.noise(SEI, _FACTOR_DRIFT)
-            f.noise(TAPER, self._taper_sigma() // _TAPER_DRIFT)
             kept[WARM] = root(warmth(h.temp_cdegc) * 1000)
         elif h.end == END_HIGH:
             self._full(h)
@@ -247,17 +245,20 @@ class Inventory:
             self.kept[UNSEEN] += back
 
     def _dead_layer(self, h):
-        """What lies dead on the anode adds to the resistance, nobody knows how much: weak evidence of the loss."""
+        """What lies dead on the anode adds to the resistance, nobody knows how much: weak evidence of the loss, while
+        the layer is as thin as it was when the profile's figure was measured."""
         f, p, kept = self.filter, self.profile, self.kept
-        if not (h.resistance_uohm and p.dead_layer_uohm and 2200 < h.temp_cdegc < 2900 and kept[LIMIT] != LIMIT_ANODE):
+        ohm = h.resistance_uohm * kept[WARM] // 1000  # at 25 degC
+        if not (ohm and p.dead_layer_uohm and 2200 < h.temp_cdegc < 2900 and kept[LIMIT] != LIMIT_ANODE):
+            return
+        if 2 * ohm > 3 * p.resistance_uohm:
             return
         layer = p.dead_layer_uohm * ONE // p.resistance_uohm
         gain = f.x[LAYER] * layer // ONE
         lost = f.x[S] + f.mean(self.dead())
         f.update(
             ((S, gain), (D, gain), (STAY, kept[UNSEEN] * gain // ONE), (RZERO, ONE), (LAYER, layer * lost // ONE)),
-            2 * ONE * (h.resistance_uohm - p.resistance_uohm) // (h.resistance_uohm + p.resistance_uohm)  # logarithm
-            + gain * lost // ONE,
+            2 * ONE * (ohm - p.resistance_uohm) // (ohm + p.resistance_uohm) + gain * lost // ONE,  # logarithm
             _OHM_SIGMA * _OHM_SIGMA,
         )
 
@@ -285,8 +286,10 @@ class Inventory:
 
     def _anchor_ocv(self, uv):
         """C = Q * content(uv - bias): the sensor's bias stays, so that many rests are not better than one sensor."""
-        content, slope = content_ppm(self.profile, uv)
-        per_volt = self.filter.x[Q] * 1000000 // slope
+        doubt = 2 * self.profile.voltage_sigma_uv  # as wide as this the slope must hold: a plateau may lie beside it
+        high, low = content_ppm(self.profile, uv - doubt)[0], content_ppm(self.profile, uv + doubt)[0]
+        per_volt = self.filter.x[Q] * (high - low) // (2 * doubt)
+        content = content_ppm(self.profile, uv)[0]
         if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
             self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
 
@@ -295,7 +298,7 @@ class Inventory:
         p = self.profile
         uv = p.max_uv - p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000
         content, slope = content_ppm(p, uv)
-        return content * _TAPER_PERMILLE + p.voltage_sigma_uv * ONE // slope
+        return outlook.hypot(content * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope)
 
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
@@ -363,7 +366,7 @@ class Inventory:
                     f.noise(S, hidden)
                     f.noise(D, hidden)
                 self._update(ANCHOR_BARE, active, _END_SIGMA)
-                kept[ANCHORED] = f.x[S] + f.mean(self.dead())
+                kept[ANCHORED] = f.x[S] + f.mean(self.dead()) + kept[UNSEEN]
                 kept[SINCE] = kept[LOST] = kept[FRESH] = 0
                 kept[KNOWN] = MEASURED
             return LIMIT_ANODE

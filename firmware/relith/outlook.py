@@ -64,7 +64,7 @@ CYCLES = const(23)  # per mille
 RESISTANCE = const(24)
 RESISTANCE_SIGMA = const(25)
 FRESH = const(26)  # plated metal, ppb: stripped before the foil beneath it
-ANCHORED = const(27)  # isolated and bound when A was last anchored, ppb
+ANCHORED = const(27)  # isolated, bound and returned unseen when A was last anchored, ppb
 WATCHED = const(28)  # cathode content early in this rest, and how early
 WATCHED_S = const(29)
 WARM = const(30)  # root of the warmth at which the resistance was measured, per mille
@@ -75,7 +75,7 @@ _SETTLED_S = const(7200)  # a rested voltage is watched from here on
 _WATCH_S = const(14400)
 _OLD = const(100)  # discharges without an anchor of the anode, after which one is advised
 _SPLIT_PERMILLE = const(250)  # of the loss: which mechanism it was nobody measures
-_HIDDEN_PERMILLE = const(850)  # of the loss since the last anchor: a law of loss may be off by so much, for good
+_HIDDEN_PERMILLE = const(850)  # of what was lost and returned unseen: the laws of both may be off by so much, for good
 _LOSS_BIAS = const(5000)
 _CATHODE_BIAS = const(4500)  # of what anchors say of the cathode, alike every time
 _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
@@ -104,17 +104,17 @@ def fill(inventory):
     e.sei_ppm = _within(f.x[S], total - e.cathode_ppm * _PPB) // _PPB
     e.isolated_ppm = _within(f.mean(dead), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
     e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS)
+    e.cathode_sigma_ppm = hypot(f.sigma_of(C), _CATHODE_BIAS)
     e.loss_ppm = e.sei_ppm + e.isolated_ppm
     hidden = hidden_doubt(inventory) // _PPB
-    split = _hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
-    e.sei_sigma_ppm = _hypot(f.sigma_of(S), split)
-    e.isolated_sigma_ppm = _hypot(f.sigma(dead) // _PPB, split)
-    e.active_sigma_ppm = _hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
-    e.loss_sigma_ppm = _hypot(_hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
+    split = hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
+    e.sei_sigma_ppm = hypot(f.sigma_of(S), split)
+    e.isolated_sigma_ppm = hypot(f.sigma(dead) // _PPB, split)
+    e.active_sigma_ppm = hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
+    e.loss_sigma_ppm = hypot(hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
     swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
     if f.mean(moving) < f.x[Q]:
-        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, _hypot(f.sigma(moving) // _PPB, hidden)
+        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, hypot(f.sigma(moving) // _PPB, hidden)
     else:
         e.capacity_ppm, e.capacity_sigma_ppm = swing, f.sigma_of(Q)
     e.pulse_factor_permille, e.rest_factor_permille = f.x[PULSE] // 1000000, f.x[REST] // 1000000
@@ -143,14 +143,14 @@ def fill(inventory):
             kept[BACK] * 1000000 // out,
         )
     lost, sei = max(0, f.x[ISO]) * isolated // ONE, max(0, f.x[SEI]) * bound // ONE
-    per_cycle = max(_PPB, lost + sei - back + back * f.x[STAY] // ONE)
+    per_cycle = max(_PPB, sei + max(0, lost - back + back * f.x[STAY] // ONE))  # what is bound stays bound
     e.isolated_per_cycle_ppm, e.sei_per_cycle_ppm = lost // _PPB, sei // _PPB
     e.loss_per_cycle_ppm = per_cycle // _PPB
     e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
     spare = moving + ((Q, -ONE),)
     e.cycles_left = min(max(0, f.mean(spare)) // per_cycle, 100000) if isolated + bound else 0
     spare += ((ISO, -e.cycles_left * isolated), (SEI, -e.cycles_left * bound), (STAY, -e.cycles_left * back))
-    e.cycles_left_sigma = _hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
+    e.cycles_left_sigma = hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
     end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
     e.cycles_to_end = max(0, e.capacity_ppm - end) // e.loss_per_cycle_ppm + e.cycles_left
     e.cycles_permille = kept[CYCLES]
@@ -160,7 +160,7 @@ def fill(inventory):
     usable = max(0, min(e.active_ppm, swing - e.cathode_ppm))
     whole = max(1, e.capacity_ppm)
     e.soc_ppm = min(1000000, usable * 1000000 // whole)
-    e.soc_sigma_ppm = min(1000000, _hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
+    e.soc_sigma_ppm = min(1000000, hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
     e.soh_ppm = whole * 1000000 // p.cathode_capacity_ppm
     drop_uv = max(1, p.one_c_ua * (e.resistance_uohm or p.resistance_uohm) // 1000000)
     mean_uv = -4 * drop_uv // 5
@@ -190,13 +190,13 @@ def fill(inventory):
 
 
 def hidden_doubt(inventory):
-    """What the loss since the last anchor of the anode may be off by, beyond what the filter knows, ppb: it is not less
-    than nothing, nor more than there is.
+    """What the loss since the last anchor of the anode may be off by, beyond what the filter knows, ppb: a share of all
+    that the laws of loss and return have turned over, and at most half way from nothing to all there is.
     """
-    f = inventory.filter
-    lost = f.x[S] + f.mean(inventory.dead()) - inventory.kept[ANCHORED]
+    f, kept = inventory.filter, inventory.kept
+    turned = f.x[S] + f.mean(inventory.dead()) + kept[UNSEEN] - kept[ANCHORED]
     spare = f.mean(inventory.moving()) - f.x[Q]
-    return max(0, min(lost // 1000 * _HIDDEN_PERMILLE, (lost + max(0, spare)) // 2))
+    return max(0, min(turned // 1000 * _HIDDEN_PERMILLE, (turned + max(0, spare)) // 2))
 
 
 def sags(kept, profile, uv, rest_s):
@@ -232,7 +232,7 @@ def resistance(kept, uohm):
         kept[RESISTANCE_SIGMA] = max(1, root((3 * kept[RESISTANCE_SIGMA] * kept[RESISTANCE_SIGMA] + off * off) // 4))
 
 
-def _hypot(a, b):
+def hypot(a, b):
     return root(a * a + b * b)
 
 
