@@ -37,6 +37,7 @@ _FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
 _TAPER_PERMILLE = const(200)  # of the content at a full charge: resistance depends on current, direction and surface
+_GROWN_PERMILLE = const(300)
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(3000)  # an expected recovery smaller than this proves nothing when it fails to come
 _LOSS_NOISE_PERMILLE = const(300)  # what one half-cycle's loss scatters about its expectation
@@ -293,21 +294,26 @@ class Inventory:
         if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
             self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
 
-    def _taper_sigma(self):
-        """1 sigma of TAPER, ppb of Q: of the drop that the profile's resistance makes, and of the voltage sensor."""
+    def _taper_uv(self):
+        """What the taper's current takes off the voltage of a cell as the profile has it."""
         p = self.profile
-        uv = p.max_uv - p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000
-        content, slope = content_ppm(p, uv)
+        return p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000
+
+    def _taper_sigma(self):
+        """1 sigma of TAPER, ppb of Q: of that drop, and of the voltage sensor."""
+        p = self.profile
+        content, slope = content_ppm(p, p.max_uv - self._taper_uv())
         return outlook.hypot(content * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope)
 
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
-        many full charges are not better than one."""
+        many full charges are not better than one. What the drop has grown by is in doubt anew each time."""
         kept, p = self.kept, self.profile
         drop = self._drop_uv(h.end_permille, h) * kept[WARM] // root(warmth(h.temp_cdegc) * 1000)
         cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
         content, slope = content_ppm(p, h.end_uv - drop - cold)
         unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
+        unsure += abs(drop - self._taper_uv()) * _GROWN_PERMILLE // 1000
         sigma = _FULL_SIGMA + unsure * ONE // slope
         outlook.missing(kept, sigma // _PPB)
         self._anchor_cathode(ANCHOR_FULL, content, sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
