@@ -16,7 +16,7 @@ from relith.inventory import Inventory
 from relith.journal import Journal
 from relith.ledger import Ledger
 from relith.link import Link
-from relith.log import ANCHOR, REFUSAL, Log
+from relith.log import ANCHOR, CORRECTION, REFUSAL, Log
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
@@ -24,6 +24,8 @@ from relith.states import BOOT, FAULT, LOCKOUT, PULSE, REST, Machine, facts
 
 _SAVE_PPM = const(100000)  # charge moved between two journal records
 _HOUR_S = const(3600)
+_GAIN_PPM = const(200)  # a gain error smaller than this is left to the estimate
+_GAIN_MOST_PPM = const(100000)
 _WHY_GRANTED = const(0)
 _WHY_STILL = const(32)
 _WHY_DAYS = const(33)
@@ -61,6 +63,8 @@ class Bms:
         self.news = False  # state, decision, reason or alarms are not what they were
         self.journal_bad = 0  # 1: interventions stay off
         self.short_suspected = 0  # 1: rest sag or charge that never returns
+        self.booked_ppm = 0  # raw net charge up to the end of the last half-cycle that was estimated
+        self._corrections = 0
         self._saved_ppm = self._saved_s = self._saved_latches = 0
         self._watched_s = 0  # into this rest, when the voltages were last compared
         self._remember()
@@ -94,6 +98,10 @@ class Bms:
         self.clock.tick(readings.now_ms)
         belief.update(readings)
         self.ledger.count(readings, belief, machine.state == REST and self.gate.run_ms > 0)
+        if self.ledger.corrections != self._corrections:
+            self._corrections = self.ledger.corrections
+            self.log.add(self.clock.seconds, CORRECTION << 24, self.ledger.offset_mcount)
+            self.log.add(self.clock.seconds, CORRECTION << 24 | 1, self.ledger.gain_ppm)
         self.ledger.bleed(readings.cell_uv, outputs.balance_mask, self.gate.bleed_uv, self.clock.elapsed_ms)
         tracker.update(readings, belief, self.clock.elapsed_ms)
         if abs(tracker.rest_s - self._watched_s) >= _HOUR_S and belief.voltage_good:
@@ -162,8 +170,21 @@ class Bms:
         self._next = (k + 1) % len(self.inventories)
         if self._next == 0:
             self.tracker.ready = 0
+            self.booked_ppm = self.ledger.net_ppm() - self.tracker.under_way_ppm()
+            self._correct()
             self._suspect()
             self._save()
+
+    def _correct(self):
+        """What all cells' anchors say of the current's gain goes over into the ledger's correction: the sum stays."""
+        gain = 0
+        for inventory in self.inventories:
+            gain += inventory.gain()
+        gain //= len(self.inventories)
+        if abs(gain) >= _GAIN_PPM and abs(self.ledger.gain_ppm + gain) <= _GAIN_MOST_PPM:
+            self.ledger.calibrate(self.ledger.offset_mcount, self.ledger.gain_ppm + gain)
+            for inventory in self.inventories:
+                inventory.corrected(gain)
 
     def _watch(self):
         """Once an hour in a rest: does a cell's voltage sag?"""
@@ -214,6 +235,11 @@ class Bms:
             if data != b"":
                 self.journal_bad = 1
                 self.protection.lock()
+        else:
+            missed = self.ledger.net_ppm() - self.booked_ppm
+            for inventory in self.inventories:
+                inventory.passed(missed)
+        self._corrections = self.ledger.corrections
         self._suspect()
         self.boots += 1
         self._save()

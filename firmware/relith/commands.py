@@ -80,6 +80,8 @@ def run(bms, code, a, b):
         return bms.commission()
     if code == _CALIBRATE:
         bms.ledger.calibrate(a, b)
+        for inventory in bms.inventories:
+            inventory.corrected(inventory.estimate.gain_ppm)  # a meter knows better than anchors
         bms.calibrated()
     elif code == _CONSENT:
         wishes.consent = a

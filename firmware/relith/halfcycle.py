@@ -239,6 +239,11 @@ class Tracker:
         h.index = self.index
         h.resistance_uohm = self.drop_uv[cell] * 1000000 // p.one_c_ua
 
+    def under_way_ppm(self):
+        """Raw charge of what no complete half-cycle holds yet, with its sign."""
+        net = self._main.kind * self._main.net_ppm
+        return net + self._back.kind * self._back.net_ppm if self._turning else net
+
     # -- inside --------------------------------------------------------------------------------------------
 
     def _wake(self, kind):

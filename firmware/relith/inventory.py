@@ -45,6 +45,8 @@ _STAY_SIGMA = const(500000000)  # 1 sigma of the share that stays isolated altho
 _RZERO_SIGMA = const(300000000)
 _LAYER_SIGMA = const(900000000)
 _OHM_SIGMA = const(300000000)  # of the logarithm of one measured resistance about its law
+_RESTART_SIGMA = const(30000000)  # a journal record is due every 10 %
+_GATE = const(4)  # sigma: an anchor further off than this is no chance
 _FORMED = const(2000)  # cycles after which a contradiction means another cell, per mille
 _OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
 
@@ -176,9 +178,7 @@ class Inventory:
         f.flow(C, GAIN, -charge)
         f.flow(C, OFFSET, hours)
         f.noise(C, h.gap_ppm * _PPB + 20 * _PPB)
-        # contradicting anchors drag gain and offset about: gain cancels in a cycle, and no sensor drifts beyond 3 sigma
-        most = 3 * p.offset_sigma_ppm_per_h * h.duration_s * _PPB // 3600
-        kept[NET] += (charge - max(-most, min(most, drift))) // _PPB
+        kept[NET] += (charge - drift) // _PPB  # gain cancels in a cycle
         kept[NET_DOUBT] += h.gap_ppm + f.sigma_of(OFFSET) * h.duration_s // 3600
         if kept[FULL_S]:
             kept[FULL_S] += h.duration_s + h.rest_before_s
@@ -323,9 +323,10 @@ class Inventory:
         or a past that is not ours. Once: ignored; and a new cell's first cycles still form it."""
         f, kept = self.filter, self.kept
         h = ((C, ONE), (Q, -content * 1000)) + bias
+        off = abs(f.mean(h))
+        doubt = root(f.variance(h) + sigma * sigma)
         if kept[KNOWN] != UNKNOWN and kept[CYCLES] > _FORMED:
-            off = abs(f.mean(h))
-            if off > 80000 * _PPB and off > 8 * root(f.variance(h) + sigma * sigma):
+            if off > 80000 * _PPB and off > 8 * doubt:
                 kept[DOUBTS] += 1
                 if kept[DOUBTS] > 1:
                     self.resets += 1
@@ -334,6 +335,8 @@ class Inventory:
                         self.kept[k] = kept[k]
                 return
             kept[DOUBTS] = 0
+            if off > _GATE * doubt:  # charge passed unseen: no gain, offset or capacity is to blame
+                f.noise(C, off)
         elif kept[KNOWN] == UNKNOWN and not kept[LOST]:
             kept[KNOWN] = INFERRED
         self._update(kind, h, sigma)
@@ -407,6 +410,25 @@ class Inventory:
         if outlook.sags(self.kept, self.profile, uv, rest_s):
             self.kept[SHORT] = self.estimate.short_suspected = 1
         return self.estimate.short_suspected
+
+    def gain(self):
+        """Gain error of the current in ppm, as far as anchors have shown one; 0 within two sigma."""
+        f = self.filter
+        return 0 if abs(f.x[GAIN]) < 2000 * f.sigma_of(GAIN) else f.x[GAIN] // _PPB
+
+    def corrected(self, gain_ppm):
+        """So much of the gain error the ledger takes upon itself."""
+        self.filter.x[GAIN] -= gain_ppm * _PPB
+        self.estimate.gain_ppm -= gain_ppm
+
+    def passed(self, ppm):
+        """After a restart: `ppm` went in that no half-cycle will tell of, and the last of it was not counted."""
+        f, kept = self.filter, self.kept
+        f.x[C] -= ppm * _PPB
+        f.noise(C, _RESTART_SIGMA)
+        kept[LOW_CHARGE] = kept[HIGH_CHARGE] = -1
+        kept[FULL_S] = 0
+        outlook.fill(self)
 
     # memory ---------------------------------------------------------------------------------------------------------
 

@@ -135,6 +135,8 @@ class Ledger:
                     self._window_ms = 0
                 else:
                     self._book(charge)
+                    if not belief.current_new and gone_ms >= 1000:
+                        self._count = charge // (gone_ms // 1000)  # should a gap follow
                     if self._pair and wait_ms:
                         self._compare(charge, wait_ms, self._count, belief.count)
                     self._zero(charge, gone_ms, switches_open)

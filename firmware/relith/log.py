@@ -5,7 +5,7 @@ from struct import pack
 
 from relith import const
 
-CHANGE, REFUSAL, ANCHOR = 0, 1, 2  # kinds
+CHANGE, REFUSAL, ANCHOR, CORRECTION = 0, 1, 2, 3  # kinds
 _ROOM = const(32)  # events kept
 _MASK = const(0x3FFFFFFF)
 
@@ -16,7 +16,8 @@ class Log:
     An event is three numbers: seconds of `Clock`; kind, state, decision and reason, a byte each; and a detail. The
     detail of a CHANGE is `Outputs.alarms`. A REFUSAL has the message code as decision, the link's refusal as reason,
     and the controller's own reason as detail. An ANCHOR has the cell's index as decision, inventory.ANCHOR_* as reason,
-    and the residual as detail, ppm of nominal capacity.
+    and the residual as detail, ppm of nominal capacity. A CORRECTION of what the ledger reads out has as detail the
+    offset (reason 0, 1/1000 count) or the gain (reason 1, ppm).
     """
 
     def __init__(self):

@@ -1,6 +1,7 @@
 """The estimator against a cell whose stores are known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from relith.inventory import (
     UNKNOWN,
     Inventory,
 )
-from relith.outlook import ADVICE_FULL_DISCHARGE
+from relith.outlook import ADVICE_FULL_DISCHARGE, GAIN, OFFSET, Q
 
 from tests.firmware.toy_cell import ToyCell, profile
 
@@ -145,6 +146,92 @@ def test_swapped_cell_becomes_unknown():
     assert inventory.resets == 1
     assert (1, UNKNOWN, ADVICE_FULL_DISCHARGE) in said or said[0][1] == MEASURED  # what resolves it, or it was at once
     assert abs(inventory.estimate.loss_ppm - (other.isolated + other.sei) * 1e6) < 30_000
+
+
+def test_what_a_full_charge_is_off_by_is_no_better_known_after_many():
+    """The taper's drop is not that of the resistance: alike every time, so the doubt of the cathode covers it."""
+    prof = profile(resistance_uohm=4_000_000)  # 20 mV
+    for off_uv in (-5_000, 5_000):
+        cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
+        for k in range(30):
+            full = cell.charge()
+            full.end_uv = prof.max_uv + 20_000 + off_uv
+            inventory.half_cycle(full)
+            inventory.half_cycle(cell.discharge(rested=k % 10 == 0))
+        e = inventory.estimate
+        assert abs(e.cathode_ppm - cell.cathode * 1e6) < 2 * e.cathode_sigma_ppm
+        assert abs(e.loss_ppm - (cell.isolated + cell.sei) * 1e6) < 2 * e.loss_sigma_ppm
+
+
+def test_the_taper_is_of_the_charge_s_own_warmth():
+    """Resistance measured cold, charge warm: the drop is less than the resistance says."""
+    prof = profile(resistance_uohm=1_000_000)
+    found = []
+    for cdegc in (2500, 500):
+        cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
+        inventory.half_cycle(cell.charge())
+        inventory.half_cycle(SimpleNamespace(**{**vars(cell.discharge()), "temp_cdegc": cdegc}))
+        full = cell.charge()
+        full.resistance_uohm = 2_000_000
+        full.end_uv = prof.max_uv
+        inventory.half_cycle(full)
+        found.append(inventory.anchors[0][1])
+    assert found[1] + 2000 < found[0]  # less drop: less in the cathode than was counted
+
+
+def test_charge_that_passed_unseen_is_no_fault_of_the_sensor():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    for _ in live(cell, inventory, 12, rest_every=3):
+        pass
+    before = inventory.filter.x[OFFSET], inventory.filter.x[GAIN], inventory.filter.x[Q]
+    inventory.half_cycle(cell.charge())
+    cell.cathode += 0.06  # on the bench
+    cell.active -= 0.06
+    for _ in live(cell, inventory, 3, rest_every=1):
+        pass
+    assert inventory.resets == 0
+    after = inventory.filter.x[OFFSET], inventory.filter.x[GAIN], inventory.filter.x[Q]
+    most = prof.offset_sigma_ppm_per_h * 1000, prof.gain_sigma_ppm * 1000, 10_000_000
+    for then, now, limit in zip(before, after, most, strict=True):
+        assert abs(now - then) < limit
+    assert abs(inventory.estimate.cathode_ppm - cell.cathode * 1e6) < 20_000
+
+
+def test_what_passed_before_a_restart_is_counted_in_doubt():
+    prof = profile()
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    for _ in live(cell, inventory, 5):
+        pass
+    e = inventory.estimate
+    was, sigma = e.cathode_ppm, e.cathode_sigma_ppm
+    inventory.passed(200_000)
+    assert e.cathode_ppm == pytest.approx(was - 200_000, abs=2)
+    assert e.cathode_sigma_ppm == pytest.approx(math.hypot(sigma, 30_000), rel=0.05)
+
+
+def test_gain_is_told_beyond_doubt_only_and_goes_over():
+    inventory = Inventory(profile(), 0)
+    f = inventory.filter
+    f.x[GAIN] = 1_500_000  # 1.5 sigma of the profile's 1000 ppm
+    assert inventory.gain() == 0
+    f.x[GAIN] = 2_500_000
+    assert inventory.gain() == 2500
+    inventory.corrected(2000)
+    assert f.x[GAIN] == 500_000 and inventory.gain() == 0
+
+
+def test_a_plateau_beside_the_reading_says_nothing():
+    """A steep foot of the curve, read where a plateau is a sensor's error away."""
+    curve = {
+        "ocv_content_ppm": [0, 10000, 800000, 850000, 1000000],
+        "ocv_uv": [3600000, 3420000, 3390000, 3380000, 2500000],
+    }
+    for sigma, anchored in ((3000, False), (100, True)):
+        inventory = Inventory(profile(**curve, voltage_sigma_uv=sigma), 0)
+        cell = ToyCell(inventory.profile, 1)
+        inventory.half_cycle(SimpleNamespace(**{**vars(cell.charge()), "ocv_after_uv": 3_388_000}))
+        assert (ANCHOR_OCV in [kind for kind, _ in inventory.anchors]) == anchored
 
 
 def test_a_new_cell_that_forms_is_no_other_cell():

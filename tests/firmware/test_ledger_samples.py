@@ -70,6 +70,18 @@ def test_a_gap_is_booked_as_a_gap(ms, count):
     assert net_us(ledger, (430_200, 0)) == count * 1_000_000
 
 
+def test_a_gap_after_the_accumulator_alone_is_of_its_rate():
+    """No sample was ever taken, and the accumulator starts anew: what it counted before is what may have passed."""
+    board, ledger = Board(), fresh()
+    board.readings.current_ok = 0
+    for _ in range(3):
+        ledger.count(board.pass_(1000, 90_000), board.belief, False)
+    board.readings.charge_restarts += 1
+    ledger.count(board.pass_(600_000, 90_000), board.belief, False)
+    assert ledger.booked == BY_GAP
+    assert total_us(ledger.gaps, (430_200, 0)) == 600_000 * 90_000 * 1000
+
+
 def test_a_tick_much_too_late_is_a_gap():
     board, ledger = without_accumulator(), fresh()
     ledger.count(board.pass_(100, 1000), board.belief, False)
