@@ -24,8 +24,6 @@ from relith.states import BOOT, FAULT, LOCKOUT, PULSE, REST, Machine, facts
 
 _SAVE_PPM = const(100000)  # charge moved between two journal records
 _HOUR_S = const(3600)
-_GAIN_PPM = const(200)  # a gain error smaller than this is left to the estimate
-_GAIN_MOST_PPM = const(100000)
 _WHY_GRANTED = const(0)
 _WHY_STILL = const(32)
 _WHY_DAYS = const(33)
@@ -100,8 +98,9 @@ class Bms:
         self.ledger.count(readings, belief, machine.state == REST and self.gate.run_ms > 0)
         if self.ledger.corrections != self._corrections:
             self._corrections = self.ledger.corrections
-            self.log.add(self.clock.seconds, CORRECTION << 24, self.ledger.offset_mcount)
-            self.log.add(self.clock.seconds, CORRECTION << 24 | 1, self.ledger.gain_ppm)
+            self.log.add(
+                self.clock.seconds, CORRECTION << 24 | self.ledger.gain_ppm & 0xFFFFFF, self.ledger.offset_mcount
+            )
         self.ledger.bleed(readings.cell_uv, outputs.balance_mask, self.gate.bleed_uv, self.clock.elapsed_ms)
         tracker.update(readings, belief, self.clock.elapsed_ms)
         if abs(tracker.rest_s - self._watched_s) >= _HOUR_S and belief.voltage_good:
@@ -176,12 +175,9 @@ class Bms:
             self._save()
 
     def _correct(self):
-        """What all cells' anchors say of the current's gain goes over into the ledger's correction: the sum stays."""
-        gain = 0
-        for inventory in self.inventories:
-            gain += inventory.gain()
-        gain //= len(self.inventories)
-        if abs(gain) >= _GAIN_PPM and abs(self.ledger.gain_ppm + gain) <= _GAIN_MOST_PPM:
+        """What a cell's anchors say of the current's gain goes over into the ledger's correction: the sum stays."""
+        gain = self.inventories[0].gain()
+        if gain:
             self.ledger.calibrate(self.ledger.offset_mcount, self.ledger.gain_ppm + gain)
             for inventory in self.inventories:
                 inventory.corrected(gain)

@@ -241,8 +241,7 @@ class Tracker:
 
     def under_way_ppm(self):
         """Raw charge of what no complete half-cycle holds yet, with its sign."""
-        net = self._main.kind * self._main.net_ppm
-        return net + self._back.kind * self._back.net_ppm if self._turning else net
+        return self._main.kind * self._main.net_ppm
 
     # -- inside --------------------------------------------------------------------------------------------
 

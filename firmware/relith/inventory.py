@@ -46,6 +46,7 @@ _RZERO_SIGMA = const(300000000)
 _LAYER_SIGMA = const(900000000)
 _OHM_SIGMA = const(300000000)  # of the logarithm of one measured resistance about its law
 _RESTART_SIGMA = const(30000000)  # a journal record is due every 10 %
+_GAIN_PPM = const(200)
 _GATE = const(4)  # sigma: an anchor further off than this is no chance
 _FORMED = const(2000)  # cycles after which a contradiction means another cell, per mille
 _OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
@@ -103,6 +104,8 @@ class Inventory:
         f = self.filter = Filter(STATES)
         hidden = p.cathode_hidden_permille * 1000000
         swing = p.cathode_capacity_ppm * _PPB
+        self._taper_uv = p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000  # off the voltage, new cell
+        full, slope = content_ppm(p, p.max_uv - self._taper_uv)
         past = 150000 * _PPB * lost
         for state, mean, sigma in (
             (C, 500000 * _PPB, 600000 * _PPB),
@@ -120,7 +123,7 @@ class Inventory:
             (STAY, 0, _STAY_SIGMA),
             (RZERO, 0, _RZERO_SIGMA),
             (LAYER, ONE, _LAYER_SIGMA),
-            (TAPER, 0, self._taper_sigma()),
+            (TAPER, 0, max(full * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope)),
         ):
             f.x[state], f.d[state] = mean, max(1, sigma * sigma)
         f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
@@ -250,9 +253,8 @@ class Inventory:
         the layer is as thin as it was when the profile's figure was measured."""
         f, p, kept = self.filter, self.profile, self.kept
         ohm = h.resistance_uohm * kept[WARM] // 1000  # at 25 degC
-        if not (ohm and p.dead_layer_uohm and 2200 < h.temp_cdegc < 2900 and kept[LIMIT] != LIMIT_ANODE):
-            return
-        if 2 * ohm > 3 * p.resistance_uohm:
+        thin = ohm and 2 * ohm <= 3 * p.resistance_uohm and p.dead_layer_uohm
+        if not thin or not 2200 < h.temp_cdegc < 2900 or kept[LIMIT] == LIMIT_ANODE:
             return
         layer = p.dead_layer_uohm * ONE // p.resistance_uohm
         gain = f.x[LAYER] * layer // ONE
@@ -294,17 +296,6 @@ class Inventory:
         if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
             self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
 
-    def _taper_uv(self):
-        """What the taper's current takes off the voltage of a cell as the profile has it."""
-        p = self.profile
-        return p.one_c_ua * p.taper_permille * p.resistance_uohm // 1000000000
-
-    def _taper_sigma(self):
-        """1 sigma of TAPER, ppb of Q: of that drop, and of the voltage sensor."""
-        p = self.profile
-        content, slope = content_ppm(p, p.max_uv - self._taper_uv())
-        return outlook.hypot(content * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope)
-
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
         many full charges are not better than one. What the drop has grown by is in doubt anew each time."""
@@ -313,7 +304,7 @@ class Inventory:
         cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
         content, slope = content_ppm(p, h.end_uv - drop - cold)
         unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
-        unsure += abs(drop - self._taper_uv()) * _GROWN_PERMILLE // 1000
+        unsure += abs(drop - self._taper_uv) * _GROWN_PERMILLE // 1000
         sigma = _FULL_SIGMA + unsure * ONE // slope
         outlook.missing(kept, sigma // _PPB)
         self._anchor_cathode(ANCHOR_FULL, content, sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
@@ -412,9 +403,9 @@ class Inventory:
         return self.estimate.short_suspected
 
     def gain(self):
-        """Gain error of the current in ppm, as far as anchors have shown one; 0 within two sigma."""
-        f = self.filter
-        return 0 if abs(f.x[GAIN]) < 2000 * f.sigma_of(GAIN) else f.x[GAIN] // _PPB
+        """Gain error of the current in ppm, where anchors have shown one: beyond two sigma and _GAIN_PPM."""
+        gain = self.filter.x[GAIN] // _PPB
+        return gain if abs(gain) > max(_GAIN_PPM, 2 * self.filter.sigma_of(GAIN)) else 0
 
     def corrected(self, gain_ppm):
         """So much of the gain error the ledger takes upon itself."""

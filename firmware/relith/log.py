@@ -16,8 +16,8 @@ class Log:
     An event is three numbers: seconds of `Clock`; kind, state, decision and reason, a byte each; and a detail. The
     detail of a CHANGE is `Outputs.alarms`. A REFUSAL has the message code as decision, the link's refusal as reason,
     and the controller's own reason as detail. An ANCHOR has the cell's index as decision, inventory.ANCHOR_* as reason,
-    and the residual as detail, ppm of nominal capacity. A CORRECTION of what the ledger reads out has as detail the
-    offset (reason 0, 1/1000 count) or the gain (reason 1, ppm).
+    and the residual as detail, ppm of nominal capacity. A CORRECTION of what the ledger reads out has the gain in
+    the code's lower 24 bits (signed, ppm) and the offset as detail (1/1000 count).
     """
 
     def __init__(self):

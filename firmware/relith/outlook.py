@@ -104,17 +104,17 @@ def fill(inventory):
     e.sei_ppm = _within(f.x[S], total - e.cathode_ppm * _PPB) // _PPB
     e.isolated_ppm = _within(f.mean(dead), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
     e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-    e.cathode_sigma_ppm = hypot(f.sigma_of(C), _CATHODE_BIAS)
+    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS)
     e.loss_ppm = e.sei_ppm + e.isolated_ppm
     hidden = hidden_doubt(inventory) // _PPB
-    split = hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
-    e.sei_sigma_ppm = hypot(f.sigma_of(S), split)
-    e.isolated_sigma_ppm = hypot(f.sigma(dead) // _PPB, split)
-    e.active_sigma_ppm = hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
-    e.loss_sigma_ppm = hypot(hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
+    split = _hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
+    e.sei_sigma_ppm = _hypot(f.sigma_of(S), split)
+    e.isolated_sigma_ppm = _hypot(f.sigma(dead) // _PPB, split)
+    e.active_sigma_ppm = _hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
+    e.loss_sigma_ppm = _hypot(_hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
     swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
     if f.mean(moving) < f.x[Q]:
-        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, hypot(f.sigma(moving) // _PPB, hidden)
+        e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, _hypot(f.sigma(moving) // _PPB, hidden)
     else:
         e.capacity_ppm, e.capacity_sigma_ppm = swing, f.sigma_of(Q)
     e.pulse_factor_permille, e.rest_factor_permille = f.x[PULSE] // 1000000, f.x[REST] // 1000000
@@ -150,7 +150,7 @@ def fill(inventory):
     spare = moving + ((Q, -ONE),)
     e.cycles_left = min(max(0, f.mean(spare)) // per_cycle, 100000) if isolated + bound else 0
     spare += ((ISO, -e.cycles_left * isolated), (SEI, -e.cycles_left * bound), (STAY, -e.cycles_left * back))
-    e.cycles_left_sigma = hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
+    e.cycles_left_sigma = _hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
     end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
     e.cycles_to_end = max(0, e.capacity_ppm - end) // e.loss_per_cycle_ppm + e.cycles_left
     e.cycles_permille = kept[CYCLES]
@@ -160,7 +160,7 @@ def fill(inventory):
     usable = max(0, min(e.active_ppm, swing - e.cathode_ppm))
     whole = max(1, e.capacity_ppm)
     e.soc_ppm = min(1000000, usable * 1000000 // whole)
-    e.soc_sigma_ppm = min(1000000, hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
+    e.soc_sigma_ppm = min(1000000, _hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
     e.soh_ppm = whole * 1000000 // p.cathode_capacity_ppm
     drop_uv = max(1, p.one_c_ua * (e.resistance_uohm or p.resistance_uohm) // 1000000)
     mean_uv = -4 * drop_uv // 5
@@ -232,7 +232,7 @@ def resistance(kept, uohm):
         kept[RESISTANCE_SIGMA] = max(1, root((3 * kept[RESISTANCE_SIGMA] * kept[RESISTANCE_SIGMA] + off * off) // 4))
 
 
-def hypot(a, b):
+def _hypot(a, b):
     return root(a * a + b * b)
 
 
