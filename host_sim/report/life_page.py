@@ -107,8 +107,9 @@ def write(folder: Path, lives, setup, partial: bool, warnings: list[str]) -> Non
     page.heading("What this is not")
     page.text(
         "Every figure here is simulated. The published data leave several laws of the cell open, so a longer "
-        "life in this report is a claim "
-        "about the firmware's logic in the stated world, not about a cell on a bench."
+        "life in this report is a claim about the firmware's logic in the stated world, not about a cell on a bench. "
+        "One cell and one seed have no interval: make bench SECTION=scheduler lives many, in every world, and prints "
+        "theirs."
     )
     (folder / "report.html").write_text(page.html(), encoding="utf-8")
 

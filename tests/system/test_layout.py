@@ -101,13 +101,3 @@ def test_every_make_target_has_its_module():
     for module in re.findall(r"python -m ([\w.]+)", text):
         if module not in ("pip", "venv"):
             assert importlib.util.find_spec(module), module
-
-
-@pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
-)
-def test_links_between_pages_lead_somewhere(page):
-    import re
-
-    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", (ROOT / page).read_text(encoding="utf-8")):
-        assert ((ROOT / page).parent / target).exists(), target
