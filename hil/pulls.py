@@ -102,7 +102,7 @@ def _empty_idle(folder: Path) -> None:
 
 def pull(folder: Path, old: Path, new: Path, points: int, seed: int = 7) -> list[Pull]:
     """Cut the power `points` times while `old` or `new` (profiles whose names are their files') is being flashed, at
-    random, every fourth time in the last LAST bytes, where the choice is made."""
+    random, every fourth time in the last LAST bytes, then in their last half, where the choice is made."""
     draw = random.Random(seed)
     for profile in (old, new):  # so that both folders are there
         _flash(folder, profile, Watched(), None)
@@ -114,7 +114,7 @@ def pull(folder: Path, old: Path, new: Path, points: int, seed: int = 7) -> list
         wanted = old if runs == new.stem else new
         _empty_idle(folder)
         bench = Watched()
-        first = total - LAST if point % 4 == 3 else 1
+        first = total - LAST // (point // 4 + 1) if point % 4 == 3 else 1
         sent = _flash(folder, wanted, bench, draw.randrange(first, total))
         starts = what_starts(folder)
         seen.append(Pull(sent, runs, wanted.stem, starts, "flashing" in bench.on))

@@ -61,6 +61,10 @@ def page() -> str:
             parts.append(f"| `{x}` | `{y}` | {ranges} | {rest.split(maxsplit=6)[6]} |")
         elif kind == "text":
             parts.append(f"| `{words[0]}` | {words[1]} characters | {rest.split(maxsplit=2)[2]} |")
+        elif kind == "extra":
+            members = [words[k : k + 3] for k in range(1, 22, 3)]
+            ranges = "<br>".join(f"`{name}` {_spaced(low)} … {_spaced(high)}" for name, low, high in members)
+            parts.append(f"| `{words[0]}` | {ranges} | {' '.join(words[22:])} |")
         elif kind == "order":
             orders.append("- " + " ≤ ".join(f"`{name}`" for name in words))
         elif kind == "#" and rest in HEADINGS:
@@ -82,6 +86,21 @@ HEADINGS = {
     ),
     "recovery prior": ("Recovery, expected", FIGURES),
     "policy": ("Policy", FIGURES),
+    "extras": (
+        "Extras, armed by name",
+        "What the literature names beside pulse and rest, each off. A profile that arms one has its field, an "
+        "object of these seven figures, its own limits; a profile without the field cannot be asked for it. "
+        "Nothing happens until a person asks for one by the command `extra` (dangerous: it answers a challenge, "
+        "and the arm token must be valid): `which` is its place in this list, from 1, and it may begin `uses` "
+        "times within a day. No more of it can be asked for in that day; a loss of power ends it, and so does "
+        "`disarm`. The gate refuses and ends it for all that speaks against a pulse, and outside its own window "
+        "of temperature (`high_cdegc` is the hot limit, which isolated lithium tightens), above `budget_ppm` of "
+        "charge in one use, or, for the two of formation, when the cell is not new. The two pulses keep the "
+        "limits of every pulse, too (window, strength, length, budgets, cool-down), and come after a full charge "
+        "when the scheduler asks for nothing. The three others shape the current that charger and load are told; "
+        "charging with pauses is refused while there is a deadline.\n\n"
+        "| field | its figures | what it does |\n|---|---|---|",
+    ),
     "tables": (
         "Tables",
         "Two lists of one length, x rising; straight lines between, held at the ends.\n\n"

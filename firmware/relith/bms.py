@@ -11,7 +11,7 @@ from relith import commands, const, memory
 from relith.blackbox import BlackBox
 from relith.clock import DAY_S, Clock
 from relith.gate import Gate
-from relith.halfcycle import HalfCycle, Tracker
+from relith.halfcycle import END_HIGH, HalfCycle, Tracker
 from relith.inventory import Inventory
 from relith.journal import Journal
 from relith.ledger import Ledger
@@ -155,6 +155,7 @@ class Bms:
         s.after_half_cycle(self.h, self.estimates, self.readings, self.gate.budgets(self))
         self.gate.asked = self.outputs.decision = s.decision
         self.outputs.reason = s.reason
+        self.gate.extras.ask(self, self.h.end == END_HIGH and not s.decision)
 
     def _estimate(self):
         """A half-cycle is complete, with the rest after it: where is each cell's lithium now? A cell a tick: an update
@@ -280,7 +281,7 @@ class Bms:
 
     def disarm(self):
         """Consent withdrawn."""
-        self.gate.armed_until_s = 0
+        self.gate.armed_until_s = self.gate.extras.uses = 0
         self._save()
         return _WHY_GRANTED
 

@@ -98,6 +98,9 @@ COMMANDS = (
     (1, 0, 0, 0, 0),
     # commit_profile(): Checks the uploaded profile whole and keeps it for the next start; until then the old one runs.
     (1, 0, 0, 0, 0),
+    # extra(which, uses): Arms one of the extras that the profile names, by its place in schema.txt (1 self_heating,
+    # 2 first_strip, 3 first_plating, 4 pulse_charging, 5 pulse_discharge), for so many uses, a day at most.
+    (1, 1, 5, 1, 100),
 )
 
 # AREAS: records that `read` asks for, by place.
@@ -109,4 +112,4 @@ COMMANDS = (
     # profile: the profile that the next start will read; an uploaded one is kept there
     # refusal: the sentence that says why the last profile was refused
 # fmt: on
-CRC16 = 0xACEC  # of these tables, by which host and board agree (`hil.codec.fingerprint`)
+CRC16 = 0x5491  # of these tables, by which host and board agree (`hil.codec.fingerprint`)

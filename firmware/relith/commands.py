@@ -24,6 +24,7 @@ _COMMISSION = const(8)
 _STORAGE = const(9)
 _SET_CLOCK = const(10)
 _REBOOT = const(11)
+_EXTRA = const(13)
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -78,6 +79,8 @@ def run(bms, code, a, b):
         return bms.disarm()
     if code == _COMMISSION:
         return bms.commission()
+    if code == _EXTRA:
+        return bms.gate.extras.arm(bms, a, b)
     if code == _CALIBRATE:
         bms.ledger.calibrate(a, b)
         for inventory in bms.inventories:

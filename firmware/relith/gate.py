@@ -6,6 +6,7 @@ outranks the scheduler at once. The first reason that speaks against something i
 
 from relith import const
 from relith.clock import DAY_S, elapsed
+from relith.extras import BUDGET_PPM, Extras
 from relith.halfcycle import TURN_PPM
 from relith.inventory import UNKNOWN
 from relith.states import BOOT, PULSE, REST
@@ -70,6 +71,7 @@ class Gate:
 
     def __init__(self, profile):
         self.profile = profile
+        self.extras = Extras(profile)
         self.cutoff_present = 0  # the board says 1: it has an independent cut-off
         self.bleed_uv = 0  # the board says: cell voltage per count of a bled cell's current; 0: it bleeds none
         self.stopped = 0  # 1: the operator said stop
@@ -125,7 +127,7 @@ class Gate:
         if bms.protection.quiet_s < _QUIET_S:
             return _WHY_ALARM
         for estimate in bms.estimates:
-            if estimate.known == UNKNOWN:
+            if estimate.known == UNKNOWN and (estimate.loss_ppm or not self.extras.forming):
                 return _WHY_UNKNOWN
         if now_s >= self.armed_until_s:
             return _WHY_UNARMED
@@ -141,6 +143,11 @@ class Gate:
             return reason
         if not self.cutoff_present:
             return _WHY_CUTOFF
+        extra = self.extras.pulse
+        if extra:
+            reason = self.extras.against(bms, extra)
+            if reason:
+                return reason
         if b.min_cdegc < p.pulse_low_cdegc or b.max_cdegc + bms.protection.tighter_cdegc > p.pulse_high_cdegc:
             return _WHY_WINDOW
         if not 0 < permille <= p.pulse_max_permille or not 0 < seconds <= p.pulse_max_s:
@@ -151,7 +158,7 @@ class Gate:
         if lowest_uv < p.min_uv + _SAG_UV:
             return _WHY_PREDICTED
         charge = self._charge_ppm(permille, seconds)
-        if charge > p.pulse_budget_ppm:
+        if charge > p.pulse_budget_ppm or extra and charge > extra[BUDGET_PPM]:
             return _WHY_PULSE_BUDGET
         if self._day_spent(now_s) + charge > p.day_budget_ppm:
             return _WHY_DAY_BUDGET
@@ -159,7 +166,7 @@ class Gate:
             return _WHY_LIFE_BUDGET
         if self._cooling(now_s):
             return _WHY_COOLDOWN
-        return _WHY_NO_BENEFIT if self._useless(bms) else 0
+        return _WHY_NO_BENEFIT if not extra and self._useless(bms) else 0
 
     def refuse_rest(self, bms, seconds):
         """Against a rest of `seconds` in the discharged state, or against going on with one for so long."""
@@ -258,14 +265,16 @@ class Gate:
         return s.reason
 
     def _end_pulse(self, bms):
-        p, b = self.profile, bms.belief
+        p, b, extra = self.profile, bms.belief, self.extras.pulse
         self._moved_ppm -= bms.ledger.moved_ppm
         reason = self.standing(bms)
+        if not reason and extra:
+            reason = self.extras.against(bms, extra)
         if reason:
             return reason
         if b.min_uv < p.min_uv:
             return _WHY_VOLTAGE
-        if b.max_cdegc > self._began_cdegc + _HEAT_CDEGC:
+        if not extra and b.max_cdegc > self._began_cdegc + _HEAT_CDEGC:
             return _WHY_HEAT
         if bms.clock.elapsed_ms > bms.outputs.next_tick_ms + _LATE_MS:
             return _WHY_LATE
@@ -286,6 +295,8 @@ class Gate:
         self._began_cdegc = bms.belief.max_cdegc
         self._moved_ppm = 0
         self._spend(bms, self._planned_ppm)
+        if self.extras.pulse:
+            self.extras.uses -= 1
         self.pulses += 1
         self.asked = self.run_ms = 0
 
@@ -294,6 +305,7 @@ class Gate:
         self._spend(bms, self._moved_ppm - self._planned_ppm)
         bms.tracker.pulsed(self._moved_ppm, self.pulse_permille, self.run_ms // 1000)
         self.pulse_permille = 0
+        self.extras.pulse = None
 
     def _spend(self, bms, ppm):
         now_s = bms.clock.seconds
@@ -319,20 +331,21 @@ class Gate:
         o.state = bms.machine.state
         o.alarms = protection.alarms
         permits = PERMITS[o.state]
+        self.extras.step(bms)
         reason = self.veto(bms)
         if reason:
             o.reason = reason
         else:
             if permits & 1 and not protection.no_charge and not tracker.full:
                 o.charge_enable = 1
-                o.charge_limit_count = self._charge_limit(bms)
+                o.charge_limit_count = self.extras.limit(1, self._charge_limit(bms))
             if permits & 2 and not protection.no_discharge and not tracker.empty:
                 o.discharge_enable = 1
                 if permits & 4:  # the sink alone draws the pulse
                     o.pulse_count = self.pulse_permille * p.one_c_count // 1000
                     o.pulse_ms = self.pulse_ms - self.run_ms
                 else:
-                    o.discharge_limit_count = p.discharge_max_count
+                    o.discharge_limit_count = self.extras.limit(0, p.discharge_max_count)
             if permits & 1 and self.bleed_uv and not o.alarms and not bled:  # a cell that bleeds shows less than it has
                 self._balance(o, bms.readings.cell_uv, bms.belief)
         switched = o.charge_enable + o.discharge_enable != was  # look again at once: did the switches follow?
@@ -379,7 +392,7 @@ class Gate:
         wait = _SLOW_MS
         if state == REST:
             wait = self.rest_s * 1000 - self.run_ms
-        if self.asked or protection.recovering or bms.ledger.doubt:
+        if self.asked or self.extras.shape or protection.recovering or bms.ledger.doubt:
             wait = 1000
         elif protection.active:
             wait = min(wait, _WATCH_MS)

@@ -82,16 +82,6 @@ _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
 _PPB = const(1000)
 _MOST = const((1 << 30) - 1)
-# fields of an Estimate that come of big ints, which on MicroPython stay big (32 B each) however small they are
-_BIG = (
-    "cathode_ppm isolated_ppm sei_ppm active_ppm cathode_sigma_ppm active_sigma_ppm isolated_sigma_ppm sei_sigma_ppm "
-    "loss_ppm loss_sigma_ppm capacity_ppm capacity_sigma_ppm cathode_capacity_ppm known limited_by ce_cell_ppm "
-    "ce_li_ppm loss_per_cycle_ppm isolated_per_cycle_ppm sei_per_cycle_ppm pulse_factor_permille rest_factor_permille "
-    "pulse_factor_sigma_permille rest_factor_sigma_permille pulse_trials rest_trials gain_ppm soc_ppm soc_sigma_ppm "
-    "soh_ppm energy_mwh energy_sigma_mwh charge_limit_permille discharge_limit_permille resistance_uohm "
-    "resistance_sigma_uohm cycles_permille normalized_life_permille cycles_left cycles_left_sigma cycles_to_end "
-    "short_suspected since_anchor"
-)
 _small = array("i", [0])  # what is read from it is a small int
 
 
@@ -184,7 +174,7 @@ def fill(inventory):
         e.advice = ADVICE_FULL_DISCHARGE
     if e.short_suspected:
         e.end_foreseen = END_SHORT
-    for name in _BIG.split():
+    for name in e.__dict__:  # what comes of big ints stays big on MicroPython (32 B each), however small it is
         _small[0] = max(-_MOST, min(_MOST, getattr(e, name)))
         setattr(e, name, _small[0])
 

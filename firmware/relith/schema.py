@@ -7,11 +7,13 @@ from relith import const
 from relith.profile import ProfileError, lines
 from relith.scheduler import POLICIES
 
-CRC = 0xBC3DF908  # of schema.txt: its ranges are the compiled limits, which a profile may tighten but never loosen
+CRC = 0x6F3E817D  # of schema.txt: its ranges are the compiled limits, which a profile may tighten but never loosen
 _COUNT_MS_LOW = const(36000)  # 1 ppm in count·ms: bounds of the ledger's arithmetic
 _COUNT_MS_HIGH = const(4000000)
 _COUNT_MAX = const((1 << 19) - 1)  # of the 20-bit monitor
 _LONGEST = const(64)  # of a table
+_MEMBERS = const(7)  # of an extra
+_WHOLE = "a whole number from %s to %s"
 
 
 def rows():
@@ -36,15 +38,31 @@ def fill(profile, text, source):
                 short[row[at]] = name
     wanted = {"sources": "an object that says where each figure comes from"}
     for row in known:
-        if row[0] == "figure":
-            wanted[row[1]] = "a whole number from %s to %s" % (row[2], row[3])
+        if row[0] == "extra" and row[1] in data:
+            wanted[row[1]] = "an object of %d figures" % _MEMBERS
+        elif row[0] == "figure":
+            wanted[row[1]] = _WHOLE % (row[2], row[3])
         elif row[0] == "text":
             wanted[row[1]] = "a text of 1 to %s characters" % row[2]
         elif row[0] == "table":
             for at in (1, 4):
                 wanted[row[at]] = "a list of 2 to %d whole numbers from %s to %s" % (_LONGEST, row[at + 1], row[at + 2])
     _check_names(data, wanted, source)
+    profile.named = []
     for row in known:
+        if row[0] == "extra":
+            given, values = data.get(row[1]), None
+            if row[1] in data:
+                if type(given) is not dict or len(given) != _MEMBERS:
+                    _must(source, row[1], given, wanted[row[1]])
+                values = []
+                for k in range(2, 2 + 3 * _MEMBERS, 3):
+                    bounds = row[k + 1 : k + 3]
+                    value = given.get(row[k])
+                    _check(source, row[1] + "." + row[k], value, "figure", bounds, _WHOLE % tuple(bounds))
+                    values.append(value)
+            profile.named.append(values)
+            continue
         if row[0] == "order":
             for k in range(1, len(row) - 1):
                 low, high = row[k], row[k + 1]

@@ -71,6 +71,7 @@ TABLE = (
      _ON_DISCHARGING, _DISCHARGE),
 )
 # fmt: on
+_PAUSED_S = const(45)  # the longest pause of an extra, and what charger and load take to go on
 _READY_TICKS = const(3)  # with every reading good: the self-test
 
 
@@ -88,7 +89,9 @@ def facts(bms):
         bits |= _ON_STOP
     if bms.cleared:
         bits |= _ON_CLEARED
-    if tracker.permille == 0:
+    if tracker.permille == 0 and gate.extras.shape and tracker.rest_s < _PAUSED_S:
+        pass  # it pauses
+    elif tracker.permille == 0:
         bits |= _ON_QUIET
         if bms.wishes.storage or tracker.rest_s >= bms.profile.storage_after_s:
             bits |= _ON_UNUSED

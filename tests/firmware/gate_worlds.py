@@ -1,16 +1,18 @@
 """What the tests of the gate share: worlds in which an intervention may begin or runs, and what speaks against one."""
 
+from relith import extras as extras_module
 from relith import gate as gate_module
 from relith.inventory import INFERRED, UNKNOWN
 
 from tests.firmware.rigging import World
 
-WHY = {name.removeprefix("_WHY_"): value for name, value in vars(gate_module).items() if name.startswith("_WHY_")}
+_NUMBERS = vars(gate_module) | vars(extras_module)
+WHY = {name.removeprefix("_WHY_"): value for name, value in _NUMBERS.items() if name.startswith("_WHY_")}
 
 
-def ready(**changes):
+def ready(share=0.5, **changes):
     """A world in which everything speaks for an intervention: full, quiet for long, known, measured."""
-    world = World(share=0.5, policy="none", **changes)
+    world = World(share=share, policy="none", **changes)
     world.run(1200)
     for estimate in world.bms.estimates:
         estimate.known = INFERRED

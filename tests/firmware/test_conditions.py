@@ -6,7 +6,9 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith import extras as extras_module
 from relith import gate as gate_module
+from relith.extras import Extras
 from relith.gate import Gate
 from relith.states import TABLE, Machine
 
@@ -15,6 +17,7 @@ from host_sim.tables import STATES
 from tests.firmware import (
     test_gate_budgets,
     test_gate_charge,
+    test_gate_extras,
     test_gate_outputs,
     test_gate_pulse,
     test_gate_refusals,
@@ -26,6 +29,7 @@ from tests.firmware import (
 PAIRS = list(state_pairs())
 OF_THE_GATE = (
     test_gate_refusals, test_gate_pulse, test_gate_budgets, test_gate_charge, test_gate_rest, test_gate_outputs,
+    test_gate_extras,
     test_gate_ticks, test_safety_rules,
 )  # fmt: skip
 
@@ -73,16 +77,17 @@ def cases(module):
 @pytest.mark.safety(1, 4, 5)
 def test_every_condition_of_the_gate_turns_its_decision(monkeypatch):
     """The gate's own tests, over a gate that writes down what it asks."""
-    recorder = Recorder(gate_module)
-    for name, method in vars(recorder.namespace["Gate"]).items():
-        if inspect.isfunction(method):
-            monkeypatch.setattr(Gate, name, method)
+    recorders = Recorder(gate_module), Recorder(extras_module)
+    for recorder, plain in zip(recorders, (Gate, Extras), strict=True):
+        for name, method in vars(recorder.namespace[plain.__name__]).items():
+            if inspect.isfunction(method):
+                monkeypatch.setattr(plain, name, method)
     for module in OF_THE_GATE:
         for test, row in cases(module):
             test(**row)
-    shown = sum(len(names) for _, names in recorder.decisions)
-    assert shown > 80
-    assert recorder.unshown() == []
+    for recorder, least in zip(recorders, (80, 30), strict=True):
+        assert sum(len(names) for _, names in recorder.decisions) > least
+        assert recorder.unshown() == []
 
 
 def test_a_condition_that_turns_nothing_is_found():

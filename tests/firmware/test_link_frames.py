@@ -39,7 +39,7 @@ def test_fingerprint_is_current():
 
 def test_the_dangerous_commands():
     assert {name for name, command in COMMANDS.items() if command.dangerous} == {
-        "clear_latch", "arm", "calibrate", "commission", "reboot", "commit_profile",
+        "clear_latch", "arm", "calibrate", "commission", "reboot", "commit_profile", "extra",
     }  # fmt: skip
 
 

@@ -248,3 +248,37 @@ def test_in_an_image_a_field_may_have_a_short_name_and_is_told_by_its_own(monkey
         assert getattr(profile, other) == wanted[name] and not hasattr(profile, name)
     with pytest.raises(ProfileError, match="log_level is missing"):
         Profile(json.dumps({name: value for name, value in wanted.items() if name != "log_level"}), "x.json")
+
+
+EXTRA = {
+    "strength_permille": 2000, "length_s": 30, "pause_s": 0, "low_cdegc": 1500, "high_cdegc": 3500, "day_uses": 3,
+    "budget_ppm": 50_000,
+}  # fmt: skip
+
+
+def test_an_extra_is_there_when_it_is_named():
+    assert profile().named == [None] * 5
+    assert profile(extra_self_heating=EXTRA).named == [[2000, 30, 0, 1500, 3500, 3, 50_000], None, None, None, None]
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (None, "extra_self_heating is None, must be an object of 7 figures"),
+        ([1], "extra_self_heating is [1], must be an object of 7 figures"),
+        ({}, "extra_self_heating is {}, must be an object of 7 figures"),
+        (EXTRA | {"length_s": 121}, "extra_self_heating.length_s is 121, must be a whole number from 1 to 120"),
+        (EXTRA | {"day_uses": True}, "extra_self_heating.day_uses is True, must be a whole number from 1 to 24"),
+        (EXTRA | {"more": 1}, "must be an object of 7 figures"),
+        (
+            {name if name != "length_s" else "length_ms": value for name, value in EXTRA.items()},
+            "extra_self_heating.length_s is None, must be a whole number from 1 to 120",
+        ),
+    ],
+)
+def test_a_wrong_extra_is_refused(given, said):
+    assert sentence(data(extra_self_heating=given)).endswith(said)
+
+
+def test_an_extra_that_there_is_not_is_refused():
+    assert "extra_heating" in sentence(data(extra_heating=EXTRA))
