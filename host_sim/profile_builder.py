@@ -19,7 +19,7 @@ import numpy as np
 from host_sim import folder, measured
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.history import History, check_signs, joined
+from host_sim.history import History, check_signs, gaps, joined
 from host_sim.measured import Half, Ocv
 from host_sim.profiles import changed, checked, load, made, scaled
 from host_sim.replay import PROFILE, add_columns, read_all
@@ -114,6 +114,7 @@ def build(history: History, base: dict, like: str, a: argparse.Namespace):
     v_min = getattr(a, "min_v", base["min_uv"] * 1e-6)
     parts = measured.halves(history)
     discharge, charge = measured.slow_cycle(history, parts, v_max, v_min)
+    _holes(history, discharge, charge)
     curve = measured.ocv(history, discharge, charge, v_max, v_min)
     slow = lines(history, min(discharge.first, charge.first), max(discharge.last, charge.last))
     curve, tail = _reaching(curve, base, like, a, history, discharge)
@@ -150,6 +151,19 @@ def build(history: History, base: dict, like: str, a: argparse.Namespace):
         "--name" if hasattr(a, "name") else "file name")  # fmt: skip
     put("sources", _sources(figures), "derived", "this table")
     return figures, curve, resistances
+
+
+def _holes(h: History, *parts: Half) -> None:
+    """Rows that are missing inside the slow cycle. Raises InputError where no counter tells what passed meanwhile."""
+    missing = gaps(h, None, 1e-3 * float(np.abs(h.current_a).max()))
+    for part in parts:
+        for k in (np.flatnonzero(missing[part.first + 1 : part.last + 1]) + part.first + 1).tolist():
+            said = (
+                f"{h.place(k)}: {(h.time_s[k] - h.time_s[k - 1]) / 3600:.3g} h are missing before it in the slow cycle"
+            )
+            if h.net_ah is None:
+                raise InputError(f"{said}, and no charge counter tells what passed; take a cycle without a hole")
+            h.notes.append(f"{said}: the cycler's charge counter bridges them, the OCV is a straight line there")
 
 
 def _reaching(curve: Ocv, base: dict, like: str, a: argparse.Namespace, h: History, discharge: Half):

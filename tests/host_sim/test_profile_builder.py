@@ -160,6 +160,21 @@ def test_data_that_do_not_reach_are_refused(sample, tmp_path, capsys):
     )
 
 
+def test_a_hole_in_the_slow_cycle_is_bridged_by_a_counter_and_else_refused(sample, tmp_path, capsys):
+    def seen(cycle, row):
+        return not (cycle == 2 and 3.6 < float(row["Voltage / V"]) < 3.9 and float(row["Current / A"]) < 0)
+
+    hole = edited(sample, tmp_path, seen)
+    assert run(hole, "--np", 1, "--out", tmp_path / "bridged") == 0
+    assert (
+        " h are missing before it in the slow cycle: the cycler's charge counter bridges them"
+        in capsys.readouterr().out
+    )
+    assert int(rows(tmp_path / "bridged")["nominal_capacity_uah"]["value"]) == pytest.approx(242_374, rel=1e-4)
+    hole.write_text(hole.read_text().replace("ing Capacity / Ah", "ing Something / Ah"))
+    refused(capsys, tmp_path, [hole, "--np", 1], "edited.bdf.csv: line ", "and no charge counter tells what passed")
+
+
 def test_the_anode_is_to_be_said(sample, tmp_path, capsys):
     refused(capsys, tmp_path, [sample], "--np")
     refused(capsys, tmp_path, [sample, "--np", 1, "--anode-free"], "not allowed with")
