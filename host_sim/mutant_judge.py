@@ -293,7 +293,6 @@ class Order:
 
 def _work(todo: list[Mutant], survey: dict, results) -> None:
     """One worker: first what can be judged in one session, then the others one by one."""
-    os.nice(10)
     for name in ("pytest", "hypothesis.strategies", "hypothesis.stateful"):
         importlib.import_module(name)
     gc.freeze()  # children look at little of it

@@ -194,6 +194,7 @@ def test_payload_too_long_and_foreign_record_are_refused():
         encode(1, bytes(65536))
     record = encode(7, b"abc")
     assert decode(record) == (7, b"abc") and decode(record + b"\xff" * 9) == (7, b"abc")
+    assert decode(encode(7, b"")) == (7, b"")
     for k in range(4):  # another magic or version
         assert decode(record[:k] + bytes([record[k] ^ 1]) + record[k + 1 :]) is None
 

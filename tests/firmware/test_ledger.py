@@ -29,6 +29,29 @@ def test_an_account_is_exact(unit, bookings):
     assert gained == whole.numerator // whole.denominator  # canonical: the same charge is the same numbers
 
 
+@pytest.mark.parametrize(
+    "unit_us, us, told, kept",
+    [(0, 0, 1, (0, 0)), (999, 999, 1, (0, 0)), (999, 998, 0, (36_000, 998)), (999, 0, 0, (36_000, 0)),
+     (999, 1999, 1, (1, 0))],
+)  # fmt: skip
+def test_a_ppm_is_full_to_the_microsecond(unit_us, us, told, kept):
+    account = Account(36_000, unit_us)
+    account.ppm = CYCLE_PPM - 1
+    assert account.add(36_000, 1, us) == told
+    assert (account.ms, account.us) == kept
+    assert (account.cycles, account.ppm) == ((1, 0) if told else (0, CYCLE_PPM - 1))
+
+
+@pytest.mark.parametrize("unit", [(36_000, 999), (36_000, 1), (36_001, 500), (430_200, 7)])
+def test_an_account_is_exact_from_every_remainder(unit):
+    for us in range(1000):
+        account = Account(*unit)
+        account.us, account.ms = us, us % 7
+        account.add(1 << 19, 65_535, 0)
+        assert total_us(account, unit) == (1 << 19) * 65_535_000 + us % 7 * 1000 + us
+        assert 0 <= account.us < 1000 and 0 <= account.ms * 1000 + account.us < unit[0] * 1000 + unit[1]
+
+
 @given(UNITS, BOOKINGS)
 def test_an_account_stays_in_small_ints(unit, bookings):
     account = Account(Small(unit[0]), Small(unit[1]))
@@ -132,14 +155,14 @@ def test_a_restart_without_a_sample_is_a_gap():
 @pytest.mark.parametrize("jump", [1 << 22, -(1 << 22), 1 << 38])
 def test_a_register_that_says_more_than_it_can_have_seen_is_not_booked(jump):
     board, ledger = Board(), fresh()
-    for _ in range(2):
-        ledger.count(board.pass_(1000, 50_000), board.belief, False)
+    for ms in (1300, 700):
+        ledger.count(board.pass_(ms, 50_000), board.belief, False)
     board.run_ms += jump * 1000
     ledger.count(board.pass_(1000, 50_000), board.belief, False)
     assert ledger.booked == BY_SAMPLES and ledger.restarts == 1
     assert (ledger.disagree, ledger.doubt, ledger._window_ms) == (1, 1, 0)
     ledger.count(board.pass_(1000, 50_000), board.belief, False)
-    assert net_us(ledger, (430_200, 0)) == 3 * 50_000 * 1_000_000
+    assert net_us(ledger, (430_200, 0)) == 2700 * 50_000 * 1000
 
 
 @pytest.mark.parametrize(
@@ -200,4 +223,4 @@ def test_a_bleed_is_booked_to_its_cell_and_to_no_other():
             exact[k] += (mask >> k & 1) * (cell_uv[k] // 1000) * min(ms, 65_535)
             assert ledger.bled_ppm[k] == 0 or mask >> k & 1
     for k, account in enumerate(ledger.bled):
-        assert account.ppm * one.ppm_count_ms + account.ms == exact[k]
+        assert (account.ppm * one.ppm_count_ms + account.ms, account.us) == (exact[k], 0)

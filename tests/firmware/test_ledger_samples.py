@@ -141,6 +141,14 @@ def test_a_trapezoid_is_booked_to_the_microsecond(twice, ms):
     assert total_us(account, (430_200, 0)) == abs(twice) * ms * 500 and ledger.booked == BY_SAMPLES
 
 
+def test_the_smallest_current_moves_its_own_way():
+    """Half a count: the ppm that it fills up in the end is one out, or one in."""
+    for twice in (1, -1):
+        ledger = fresh((36_000, 0))
+        moved = [(ledger._book_samples(twice, 65_535), ledger.moved_ppm)[1] for _ in range(2)]
+        assert moved == [0, twice]
+
+
 @pytest.mark.parametrize("ms", [1, 65_535, 65_536, 65_537, 200_000])
 def test_a_gap_of_any_length(ms):
     ledger = Ledger(units())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relith import tell
-from relith.states import TABLE, Machine, facts
+from relith.states import BOOT, TABLE, Machine, facts
 
 from host_sim import statechart
 from host_sim.tables import GUARDS, STATES, TRIGGERS
@@ -162,6 +162,13 @@ def told(world):
 
 def flows(bms, count):
     bms.tracker.permille, bms.belief.count = 1, count
+
+
+def test_a_step_tells_whether_a_state_was_left_and_which():
+    machine = Machine()
+    assert (machine.step(0), machine.state, machine.before) == (0, BOOT, BOOT)
+    assert (machine.step(bits("ready")), machine.before) == (1, BOOT) and STATES[machine.state] == "IDLE"
+    assert (machine.step(0), machine.before) == (0, BOOT)
 
 
 QUIET = {"unlimited", "sound", "quiet", "ready"}
