@@ -148,13 +148,13 @@ class Board:
         if profile.cell_count != self.cells:
             raise ValueError("cell_count is %d, this board measures %d" % (profile.cell_count, self.cells))
         shunt_cal(profile.current_lsb_na, self.monitor.shunt_uohm, 0)
-        for name, permille in (
-            ("charge_hard_permille", profile.charge_hard_permille),
-            ("discharge_hard_permille", profile.discharge_hard_permille),
-        ):
+        for permille in (profile.charge_hard_permille, profile.discharge_hard_permille):
             limit_na = profile.one_c_count * permille // 1000 * profile.current_lsb_na
             if not _STEP_PV <= limit_na * self.monitor.shunt_uohm // 1000 <= _SHUNT_PV:
-                raise ValueError("%s: %d uA is outside what this board's shunt can watch" % (name, limit_na // 1000))
+                raise ValueError(
+                    "charge_hard_permille, discharge_hard_permille: %d uA is not within this board's shunt"
+                    % (limit_na // 1000)
+                )
 
     def start(self, charge_limit_count, discharge_limit_count):
         """Set the chips up. Returns the names of those that do not answer as they should, "" when all do."""
