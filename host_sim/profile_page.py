@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+
+from host_sim.generated import keep
 
 ROOT = Path(__file__).resolve().parents[1]
 DOC = ROOT / "docs" / "profile.md"
@@ -117,18 +118,7 @@ def _spaced(number: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write docs/profile.md, or check it."""
-    parser = argparse.ArgumentParser(prog="python -m host_sim.profile_page", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when docs/profile.md is out of date"
-    )
-    check = parser.parse_args(argv).check
-    text = page()
-    if not check:
-        DOC.write_text(text, encoding="utf-8")
-    elif not DOC.exists() or DOC.read_text(encoding="utf-8") != text:
-        print(f"{DOC.name} is out of date: run python -m host_sim.profile_page", file=sys.stderr)
-        return 1
-    return 0
+    return keep(DOC, page(), "host_sim.profile_page", argv)
 
 
 if __name__ == "__main__":

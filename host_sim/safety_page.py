@@ -7,12 +7,12 @@ one sentence and exit 1 either way.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from host_sim.generated import keep
 from host_sim.tables import BLOCKS, LEVELS, TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -175,20 +175,11 @@ def page(found: dict[int, list[str]]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write docs/safety.md, or check it."""
-    parser = argparse.ArgumentParser(prog="python -m host_sim.safety_page", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when docs/safety.md is out of date")
-    check = parser.parse_args(argv).check
     found = tests_of_rules()
     if wrong := problems(found):
         print("\n".join(wrong), file=sys.stderr)
         return 1
-    text = page(found)
-    if not check:
-        DOC.write_text(text, encoding="utf-8")
-    elif not DOC.exists() or DOC.read_text(encoding="utf-8") != text:
-        print("docs/safety.md is out of date: run python -m host_sim.safety_page", file=sys.stderr)
-        return 1
-    return 0
+    return keep(DOC, page(found), "host_sim.safety_page", argv)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ that file is up to date (exit 1 when not). There is no second copy of the table.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from relith.gate import PERMITS
 from relith.states import TABLE
 
+from host_sim.generated import keep
 from host_sim.tables import GUARDS, MEANINGS, STATES, TRIGGERS
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "states.md"
@@ -198,19 +198,10 @@ def page() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Write docs/states.md, or check it."""
-    parser = argparse.ArgumentParser(prog="python -m host_sim.statechart", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when docs/states.md is out of date")
-    check = parser.parse_args(argv).check
     if wrong := problems():
         print(f"states.py: {wrong[0]}", file=sys.stderr)
         return 2
-    text = page()
-    if not check:
-        DOC.write_text(text, encoding="utf-8")
-    elif not DOC.exists() or DOC.read_text(encoding="utf-8") != text:
-        print("docs/states.md is out of date: run python -m host_sim.statechart", file=sys.stderr)
-        return 1
-    return 0
+    return keep(DOC, page(), "host_sim.statechart", argv)
 
 
 if __name__ == "__main__":
