@@ -73,6 +73,20 @@ def test_what_was_booked_from_is_told_apart():
     assert len({BY_NOTHING, BY_ACCUMULATOR, BY_SAMPLES, BY_GAP}) == 4 and BY_NOTHING == 0
 
 
+def test_the_smallest_charge_moves_its_own_way():
+    for charge in (1, -1):
+        ledger = fresh((36_000, 0))
+        moved = [(ledger._book(charge), ledger.moved_ppm)[1] for _ in range(36)]
+        assert moved == [0] * 35 + [charge]
+
+
+def test_net_charge_is_cycles_and_what_is_over():
+    ledger = fresh()
+    ledger.charged.cycles, ledger.charged.ppm = 5, 7
+    ledger.discharged.cycles, ledger.discharged.ppm = 2, 11
+    assert ledger.net_ppm() == 3 * CYCLE_PPM - 4
+
+
 def test_a_new_ledger_has_booked_nothing():
     one = units()
     at_power_up(Ledger(one), _unit_ms=one.ppm_count_ms, _idle=one.idle_count, _tolerance=one.one_c_count >> 8)
@@ -150,6 +164,18 @@ def test_a_restart_without_a_sample_is_a_gap():
     assert ledger.booked == BY_GAP and ledger.net_ppm() == booked
     assert total_us(ledger.gaps, (430_200, 0)) == 5000 * 100_000 * 1000
     assert ledger.gap_ppm == 5000 * 100_000 // 430_200
+
+
+@pytest.mark.parametrize("ms, most", [(999, 3 << 19), (1000, 4 << 19), (1999, 4 << 19), (60_000, 63 << 19)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_how_much_the_register_can_have_seen(ms, most, sign):
+    """Full scale for the time that passed, and two seconds over."""
+    for charge, booked in ((most - 1, BY_ACCUMULATOR), (most, BY_SAMPLES)):
+        board, ledger = Board(), fresh()
+        ledger.count(board.pass_(1000, 0), board.belief, False)
+        board.run_ms = sign * charge * 1000
+        ledger.count(board.pass_(ms, 0), board.belief, False)
+        assert ledger.booked == booked
 
 
 @pytest.mark.parametrize("jump", [1 << 22, -(1 << 22), 1 << 38])

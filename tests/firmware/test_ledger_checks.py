@@ -83,6 +83,24 @@ def test_a_window_of_comparison():
         assert ledger.doubt == doubt, apart
 
 
+def test_without_a_new_sample_nothing_is_compared():
+    board, ledger = Board(), fresh()
+    for _ in range(3):
+        ledger.count(board.pass_(300, 50), board.belief, False)
+    window = ledger._window_ms, ledger._window_sum, ledger._window_charge
+    assert window[0] == 600
+    r = board.pass_(300, 50)
+    r.current_ok = 0
+    board.belief.update(r)
+    ledger.count(r, board.belief, False)
+    assert (ledger._window_ms, ledger._window_sum, ledger._window_charge) == window
+    r.charge_ok = 0  # and after a tick without either they begin anew
+    ledger.count(board.pass_(100, 50), board.belief, False)
+    r.charge_ok = r.current_ok = 1
+    ledger.count(board.pass_(100, 50), board.belief, False)
+    assert (ledger._window_ms, ledger._window_sum, ledger._window_charge) == window
+
+
 def test_a_pair_needs_both():
     board = Board()
     ledger = Ledger(units())

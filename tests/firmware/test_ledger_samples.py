@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relith.ledger import BY_GAP, BY_NOTHING, BY_SAMPLES, Account, Ledger
+from relith.ledger import BY_ACCUMULATOR, BY_GAP, BY_NOTHING, BY_SAMPLES, Account, Ledger
 from relith.readings import COUNT_MAX, TICKS_PERIOD_MS
 
 from tests.firmware.ledger_sums import COUNTS, UNITS, fresh, net_us, total_us, without_accumulator
@@ -41,6 +41,19 @@ def test_samples_make_trapezoids(unit, samples):
         before = count
     assert net_us(ledger, unit) == expected
     assert total_us(ledger.charged, unit) + total_us(ledger.discharged, unit) == throughput
+
+
+def test_a_tick_that_books_nothing_moved_nothing():
+    board, ledger = without_accumulator(), fresh()
+    for count in (90_000, 90_000):
+        ledger.count(board.pass_(20_000, count), board.belief, False)
+    assert ledger.moved_ppm > 4000
+    ledger.count(board.readings, board.belief, False)  # the same sample is new once more: no time has passed
+    assert ledger.moved_ppm == 0
+    ledger._gap(20_000, 90_000)
+    assert ledger.gap_ppm > 4000
+    ledger.count(board.pass_(1000, 0), board.belief, False)
+    assert ledger.gap_ppm == 0
 
 
 def test_repeated_and_missing_samples():
@@ -159,6 +172,22 @@ def test_a_gap_of_any_length(ms):
     ledger = Ledger(units())
     ledger._gap(ms, 0)
     assert total_us(ledger.gaps, (430_200, 0)) == 400 * ms * 1000  # what counts as no current
+
+
+@pytest.mark.parametrize("ms, count", [(999, 70), (1000, 50_000), (1999, 99_950), (2000, 50_000), (-4000, -50_000)])
+def test_a_gap_after_the_accumulator_alone_goes_by_its_mean(ms, count):
+    """From a second on, in whole seconds; a sample is the better witness."""
+    board, ledger = Board(), fresh()
+    ledger.count(board.pass_(1000, 70), board.belief, False)
+    board.readings.current_ok = 0
+    ledger.count(board.pass_(abs(ms), 50_000 if ms > 0 else -50_000), board.belief, False)
+    assert ledger.booked == BY_ACCUMULATOR and ledger._count == count
+    board.readings.charge_ok = 0
+    ledger.count(board.pass_(3000, 0), board.belief, False)
+    board.readings.current_ok = 1
+    ledger.count(board.pass_(1000, 0), board.belief, False)
+    assert ledger.booked == BY_GAP
+    assert total_us(ledger.gaps, (430_200, 0)) == max(abs(count), 400) * 4_000_000
 
 
 @pytest.mark.parametrize("ms, booked", [(1 << 28, BY_GAP), ((1 << 29) - 1, BY_GAP), (1 << 29, BY_NOTHING)])
