@@ -7,9 +7,10 @@ A board does, forever: board.read(readings); outputs = bms.tick(readings); board
 outputs.next_tick_ms at most.
 """
 
-from relith import commands, const, memory
+from relith import const
 from relith.blackbox import BlackBox
 from relith.clock import DAY_S, Clock
+from relith.commands import Wishes, commit, record, run
 from relith.gate import Gate
 from relith.halfcycle import END_HIGH, HalfCycle, Tracker
 from relith.inventory import Inventory
@@ -17,6 +18,7 @@ from relith.journal import Journal
 from relith.ledger import Ledger
 from relith.link import Link
 from relith.log import ANCHOR, CORRECTION, REFUSAL, Log
+from relith.memory import pack_all, unpack_all
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
@@ -48,7 +50,7 @@ class Bms:
         self.scheduler = Scheduler(profile)
         self.journal = Journal(store)
         self.link = Link(stream)
-        self.wishes = commands.Wishes()
+        self.wishes = Wishes()
         self.log = Log()
         self.black_box = BlackBox()
         self.h = HalfCycle()
@@ -213,7 +215,7 @@ class Bms:
         self._saved_s = self.clock.seconds
         self._saved_latches = self.protection.latched
         self.outputs.journal_due = 1
-        data = memory.pack_all(self)
+        data = pack_all(self)
         saved = self.journal.save(data)
         if saved and twice:
             saved = self.journal.save(data)
@@ -226,7 +228,7 @@ class Bms:
         lockout is a lockout.
         """
         data = self.journal.load()
-        if data is None or not memory.unpack_all(self, data):
+        if data is None or not unpack_all(self, data):
             for inventory in self.inventories:
                 inventory.reset_unknown()
             if data != b"":
@@ -243,9 +245,9 @@ class Bms:
 
     # -- persons, over the link or at the board; each returns a line number of reasons.txt, 0 = done -----------
 
-    command = commands.run
-    profile_commit = commands.commit
-    record = commands.record
+    command = run
+    profile_commit = commit
+    record = record
 
     def refused(self, message, refusal, reason):
         """The link refused a frame: that stands in the log."""
