@@ -2,7 +2,7 @@
 
 import pytest
 import relith.link as link_module
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from relith import VERSION, catalogue
 
@@ -73,6 +73,14 @@ def test_one_frame_a_tick_in_order(host):
     assert [code for code, _, _ in host.board.bms.commands] == [COMMAND[name] for name in ("stop", "resume", "disarm")]
 
 
+def test_a_greeting_is_a_frame_as_well(host):
+    host.put("hello", sequence=0)
+    host.put("command", ask("stop"))
+    host.board.arriving = [b"".join(host.board.arriving)]
+    assert [message.name for message in host.replies()] == ["welcome"] and host.board.bms.commands == []
+    assert [message.name for message in host.replies()] == ["done"] and len(host.board.bms.commands) == 1
+
+
 def test_a_reason_is_of_its_own_frame(host):
     host.board.bms.says = 33
     assert host.reply("command", ask("stop"))["reason"] == 33
@@ -116,6 +124,9 @@ def test_a_duplicate_is_refused_and_carries_the_result(host):
 
 
 @given(st.integers(1, 0xFFFF))
+@example(0x7FFF)
+@example(0x8000)
+@example(0x8001)
 def test_only_the_next_number_is_taken(ahead):
     host = Host(Board())
     refused = host.reply("command", ask("stop"), sequence=ahead)

@@ -13,7 +13,7 @@ from relith import catalogue, frames
 from relith.readings import Outputs, Readings
 
 from hil.catalogue import COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST, fingerprint
-from hil.codec import Decoder, encode
+from hil.codec import Decoder, encode, frame
 from hil.fuzz import damaged
 from tests.firmware.link_host import COMMAND, Host, ask
 from tests.link_stub import Board, Controller
@@ -54,6 +54,20 @@ def test_every_message_fits_a_frame_for_16_cells(name, names, kinds):
     lists = {"cell_uv": 16, "temp_cdegc": 8, "counts": 6}
     fields = sum(1 + 4 * lists[n] if k == ord("[") else sizes[chr(k)] for n, k in zip(names, kinds, strict=True))
     assert 1 + 5 + fields + 4 <= frames.LONGEST
+
+
+@pytest.mark.parametrize("cells", [1, 5, 16])
+def test_a_frame_is_twelve_bytes_and_its_fields(cells):
+    """A zero, the first code of COBS, message, session, sequence; checksum, a zero."""
+    board = Board(Controller(cells))
+    board.tick()
+    lists = {"cell_uv": cells, "temp_cdegc": 1, "counts": 6}
+    sizes = {"B": 1, "H": 2, "i": 4, "A": 8, "*": 64}
+    for buffer, (_, names, kinds) in zip(board.link._tx, TO_HOST.values(), strict=True):
+        plain = [
+            1 + 4 * lists[n] if k == "[" else sizes[k] for n, k in zip(names, kinds.decode(), strict=True) if k != "?"
+        ]
+        assert len(buffer) == 12 + sum(plain) + (kinds.count(b"?") + 7) // 8
 
 
 def test_a_link_for_16_cells_sends_them_all():
@@ -193,6 +207,15 @@ def test_empty_frames_between_two_are_nobodys(host):
     host.replies(3)
     assert [code for code, _, _ in host.board.bms.commands] == [COMMAND["stop"], COMMAND["resume"]]
     assert not any(host.board.link.counts)
+
+
+def test_the_longest_frame_is_looked_at_and_one_byte_more_is_not(host):
+    sound = frame(99, host.session, 0, b"\x05" * (frames.LONGEST - 10)).strip(b"\0")
+    assert len(sound) == frames.LONGEST
+    host.board.arriving = [sound + b"\0"]
+    assert [message["cause"] for message in host.replies()] == [REFUSAL["UNKNOWN"]]
+    host.board.arriving = [sound + b"\x05\0"]
+    assert [message["cause"] for message in host.replies(2)] == [REFUSAL["MALFORMED"]]
 
 
 @pytest.mark.parametrize("length", [255, 256, 300, 1000])

@@ -58,6 +58,8 @@ def test_an_upload_of_impossible_size(host, size):
     upload(host, b"before")
     done = host.reply("begin", {"size": size, "crc30": 0})
     assert (done["refusal"], done["field"]) == (REFUSAL["FIELD"], 1)
+    assert host.dangerous("commit_profile")["refusal"] == REFUSAL["ORDER"], "what was begun before is gone"
+    assert host.board.bms.profiles == []
 
 
 def test_no_memory_for_an_upload(host, monkeypatch):
@@ -78,6 +80,7 @@ def test_a_download_comes_in_shares(host):
         data = host.reply("read", {"area": 2, "offset": offset})
         assert (data.name, data["area"], data["offset"], data["total"]) == ("data", 2, offset, len(record))
         assert data["data"] == record[offset : offset + 64]
+        assert host.board.link.data is None, "let go once it is sent"
 
 
 @pytest.mark.parametrize("area, offset", [(2, 200), (2, -1), (2, MOST), (3, 0), (255, 0)])
