@@ -200,13 +200,13 @@ class Protection:
             v[_CHARGE_PERMILLE] = permille if belief.count > 0 else 0
             v[_DISCHARGE_PERMILLE] = permille = permille if belief.count < 0 else 0
             v[_PULSE_PERMILLE] = permille - bms.gate.pulse_permille if outputs.pulse_count else 0
+        self._rate_ms = min(self._rate_ms + elapsed_ms, _LONGEST_MS)
         if belief.temp_good:
             hot, cold = belief.max_cdegc, belief.min_cdegc
             tighter = 0
             for e in bms.estimates:
                 tighter = max(tighter, e.isolated_ppm // _TIGHTER_PPM)
             self.tighter_cdegc = tighter = min(tighter, _TIGHTEST_CDEGC)
-            self._rate_ms += elapsed_ms
             if self._rate_ms >= _RATE_MS:
                 rise = hot - self._then_cdegc if self._then_cdegc else 0
                 v[_HEATING_CDEGC_MIN] = rise * 6000 // (self._rate_ms // 10)

@@ -4,7 +4,10 @@ import pytest
 from relith import protection
 from relith.profile import lines
 
+from host_sim.tables import TABLE
 from tests.firmware.rigging import World
+
+HEATING = next(row.quantity for row in TABLE if row.id == "heating")
 
 
 def measured(world, **changes):
@@ -121,3 +124,17 @@ def test_a_voltage_that_stands_while_charge_passes():
     assert measured(world, belief__count=1300, belief__max_uv=world.p.max_uv - 20_000)["stuck_ppm"] == 70
     assert measured(world, belief__max_uv=world.p.max_uv - 19_999)["stuck_ppm"] == 0
     assert measured(world, belief__count=0)["stuck_ppm"] == 70
+
+
+def test_a_rise_is_measured_over_all_the_time_it_took():
+    """A thermometer that answers in every tenth tick only: 3 degC a minute stay 3, and are not 30."""
+    world = World(share=0.6)
+    world.alter = lambda r: (
+        r.temp_cdegc.__setitem__(0, 2500 + world.board.ms // 200),
+        setattr(r, "temp_ok", int(world.board.ms // 1000 % 10 == 0)),
+    )
+    seen = set()
+    for _ in range(60):
+        world.tick(1000, 0)
+        seen.add(world.bms.protection._values[HEATING])
+    assert max(seen) <= 300 and "heating" not in world.alarms()
