@@ -9,6 +9,7 @@ from hil.boards import Board
 from hil.codec import LinkError
 from hil.scenario import Happening, Scenario
 from host_sim.errors import InputError
+from host_sim.tables import EXTRAS
 
 PPM = 1e-6
 Values = Mapping[str, Any]
@@ -24,6 +25,7 @@ _COMMANDS: dict[str, Callable[[Values, float], tuple[str, int, int]]] = {
     "store": lambda v, lsb_a: ("storage", 1, 0),
     "use": lambda v, lsb_a: ("storage", 0, 0),
     "set_clock": lambda v, lsb_a: ("set_clock", int(v["days"]), int(v["time_of_day"])),
+    "extra": lambda v, lsb_a: ("extra", EXTRAS.index(v["which"]) + 1, int(v["uses"])),
     "calibrate": lambda v, lsb_a: ("calibrate", round(v["offset"] / lsb_a * 1e3), round(v["gain"] / PPM)),
     "calendar": lambda v, lsb_a: ("calendar", int(v["free"]), -1 if v["full_in"] is None else int(v["full_in"])),
 }

@@ -21,6 +21,7 @@ from hil.units import quantity
 from host_sim.cell import SETS, WORLDS
 from host_sim.errors import InputError
 from host_sim.profiles import checked
+from host_sim.tables import EXTRAS
 from host_sim.uses import USES
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -52,6 +53,7 @@ ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
     "calendar": {"free": ("time", True), "full_in": ("time", False)},
     "set_clock": {"days": ("count", True), "time_of_day": ("time", True)},
     "read_black_box": {},
+    "extra": {"which": ("extra", True), "uses": ("count", True)},
     "calibrate": {"offset": ("current", True), "gain": ("share", True)},
     "stop_line": {"for": ("time", False)},
     "consent_withdrawn": {"for": ("time", False)},
@@ -265,6 +267,8 @@ def _event(table: Table, n: int) -> Happening:
             values[key] = table.take(key)
         elif kind == "slots":
             values[key] = table.word(key, ("newest", "both"))
+        elif kind == "extra":
+            values[key] = table.word(key, EXTRAS)
         else:
             values[key] = table.number(key, kind, ... if required else None)
     for_s = None

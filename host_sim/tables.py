@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from relith import protection, states
+from relith import protection, schema, states
 from relith.profile import lines
 
+EXTRAS = tuple(row[1].removeprefix("extra_") for row in schema.rows() if row[0] == "extra")  # in the command's order
 LEVELS = ("warning", "soft", "hard", "lockout")
 BLOCKS = ("none", "charge", "discharge", "all")
 

@@ -55,6 +55,15 @@ def test_what_the_issue_names_is_shown(what):
     assert shown(what)
 
 
+@pytest.mark.parametrize("name", tables.EXTRAS)
+def test_every_extra_is_shown(name):
+    """And that it begins only after somebody has asked for it."""
+    assert any(
+        event.action == "extra" and event.values["which"] == name for event in shown(f"extra {name}")[0].happenings
+    )
+    assert shown("extra not asked for")
+
+
 @pytest.mark.parametrize("one", QUICK, ids=lambda one: one.name)
 def test_quick_scenarios_on_the_virtual_rig(one):
     result = runner.run(one, VIRTUAL)
