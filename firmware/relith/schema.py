@@ -51,8 +51,9 @@ def fill(profile, text, source):
     profile.named = []
     for row in known:
         if row[0] == "extra":
-            given, values = data.get(row[1]), None
+            values = None
             if row[1] in data:
+                given = data[row[1]]
                 if type(given) is not dict or len(given) != _MEMBERS:
                     _must(source, row[1], given, wanted[row[1]])
                 values = []
