@@ -32,7 +32,8 @@ from relith.udfilter import ONE, Filter, root
 ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charged, cathode full, anode bare
 
 _PPB = const(1000)  # ppb per ppm
-_END_SIGMA = const(1700000)  # metal left in reach at an anode-limited end
+_END_SIGMA = const(500000)  # metal left in reach at an anode-limited end, and for each permille of 1C at that end
+_END_RATE = const(2500)
 _FULL_SIGMA = const(2000000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
@@ -293,8 +294,9 @@ class Inventory:
         high, low = content_ppm(self.profile, uv - doubt)[0], content_ppm(self.profile, uv + doubt)[0]
         per_volt = self.filter.x[Q] * (high - low) // (2 * doubt)
         content = content_ppm(self.profile, uv)[0]
-        if per_volt // 1000 * self.profile.voltage_sigma_uv < 30000000 * _PPB:  # flatter (LFP) it says nothing
-            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB, ((VOLT, -per_volt),))
+        unsure = per_volt // 1000 * self.profile.voltage_sigma_uv // 1000  # ppb
+        if unsure < 30000 * _PPB:  # flatter (LFP) it says nothing; a third of the sensor's error is anew each time
+            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB + unsure // 3, ((VOLT, -per_volt),))
 
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
@@ -355,7 +357,8 @@ class Inventory:
         active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
         hidden = outlook.hidden_doubt(self)
-        a, a_sigma = f.mean(active), root(f.variance(active) + _END_SIGMA * _END_SIGMA + hidden * hidden)
+        left = _END_SIGMA + _END_RATE * h.end_permille
+        a, a_sigma = f.mean(active), root(f.variance(active) + left * left + hidden * hidden)
         cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
         anode = _square(a, a_sigma) + _square(min(0, m), m_sigma)
         anode += table((125, 250, 500, 1000, 2000, 4000, 8000), (-4159, -2773, -1386, 0, 1386, 2773, 4159),
@@ -365,7 +368,7 @@ class Inventory:
                 if kept[SINCE] > 20:  # the first for long: the laws of loss were on their own
                     f.noise(S, hidden)
                     f.noise(D, hidden)
-                self._update(ANCHOR_BARE, active, _END_SIGMA)
+                self._update(ANCHOR_BARE, active, left)
                 kept[ANCHORED] = f.x[S] + f.mean(self.dead()) + kept[UNSEEN]
                 kept[SINCE] = kept[LOST] = kept[FRESH] = 0
                 kept[KNOWN] = MEASURED

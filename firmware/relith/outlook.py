@@ -76,8 +76,6 @@ _WATCH_S = const(14400)
 _OLD = const(100)  # discharges without an anchor of the anode, after which one is advised
 _SPLIT_PERMILLE = const(250)  # of the loss: which mechanism it was nobody measures
 _HIDDEN_PERMILLE = const(850)  # of what was lost and returned unseen: the laws of both may be off by so much, for good
-_LOSS_BIAS = const(5000)
-_CATHODE_BIAS = const(4500)  # of what anchors say of the cathode, alike every time
 _ENOUGH_PPM = const(500000)  # discharged, before a loss per cycle is told
 _END_PERMILLE = const(800)  # of the cathode's capacity as built: end of life
 _PPB = const(1000)
@@ -94,14 +92,14 @@ def fill(inventory):
     e.sei_ppm = _within(f.x[S], total - e.cathode_ppm * _PPB) // _PPB
     e.isolated_ppm = _within(f.mean(dead), total - (e.cathode_ppm + e.sei_ppm) * _PPB) // _PPB
     e.active_ppm = total // _PPB - e.cathode_ppm - e.sei_ppm - e.isolated_ppm
-    e.cathode_sigma_ppm = _hypot(f.sigma_of(C), _CATHODE_BIAS)
+    e.cathode_sigma_ppm = f.sigma_of(C)
     e.loss_ppm = e.sei_ppm + e.isolated_ppm
     hidden = hidden_doubt(inventory) // _PPB
     split = _hypot(e.loss_ppm * _SPLIT_PERMILLE // 1000, hidden)
     e.sei_sigma_ppm = _hypot(f.sigma_of(S), split)
     e.isolated_sigma_ppm = _hypot(f.sigma(dead) // _PPB, split)
     e.active_sigma_ppm = _hypot(f.sigma(moving + ((C, -ONE),)) // _PPB, hidden)
-    e.loss_sigma_ppm = _hypot(_hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden), _LOSS_BIAS)
+    e.loss_sigma_ppm = _hypot(f.sigma(((S, ONE),) + dead) // _PPB, hidden)
     swing = e.cathode_capacity_ppm = max(1, f.x[Q] // _PPB)
     if f.mean(moving) < f.x[Q]:
         e.capacity_ppm, e.capacity_sigma_ppm = f.mean(moving) // _PPB, _hypot(f.sigma(moving) // _PPB, hidden)
