@@ -27,6 +27,7 @@ def test_done_says_what_the_controller_says(host):
     host.board.bms.says = 0
     done = host.reply("command", ask("resume"))
     assert (done["refusal"], done["reason"]) == (0, 0)
+    assert host.board.bms.log == [(1, REFUSAL["CONTROLLER"], 9)], "what is done is no refusal"
 
 
 @pytest.mark.safety(15)
@@ -192,6 +193,11 @@ def test_each_frame_not_taken_is_counted_under_its_cause(host, data, cause):
     host.board.arriving.append(data)
     host.board.tick()
     assert host.board.link.counts[cause] == 0  # wraps
+
+
+def test_a_damaged_frame_and_one_that_is_refused_are_told_apart(host):
+    host.board.arriving = [b"\x05abc\0" + encode("command", ask("stop"), host.session ^ 1, 0)]
+    assert [message["cause"] for message in host.replies()] == [REFUSAL["MALFORMED"], REFUSAL["SESSION"]]
 
 
 def test_a_new_link_knows_nobody():

@@ -15,7 +15,7 @@ from relith.readings import Outputs, Readings
 from hil.catalogue import COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST, fingerprint
 from hil.codec import Decoder, encode, frame
 from hil.fuzz import damaged
-from tests.firmware.link_host import COMMAND, Host, ask
+from tests.firmware.link_host import COMMAND, TELEMETRY, Host, ask
 from tests.link_stub import Board, Controller
 
 # -- one table, and everything agrees with it --------------------------------------------------------------------------
@@ -159,18 +159,23 @@ def test_noise_changes_nothing(seed):
     assert host.reply("command", ask("stop"))["refusal"] == 0
 
 
-def test_a_broken_stream_is_counted():
+@pytest.mark.parametrize("fails, counted", [("read", 5), ("write", 5 * len(TELEMETRY)), ("nothing", 0)])
+def test_a_broken_stream_is_counted(fails, counted):
     class Broken(Board):
         def read(self):
-            raise OSError
+            return self._or_fail("read")
 
         def write(self, data):
-            raise OSError
+            self._or_fail("write")
+
+        def _or_fail(self, what):
+            if what == fails:
+                raise OSError
 
     board = Broken()
     for _ in range(5):
-        board.tick()
-    assert board.link.counts[0] >= 5
+        board.tick(1000)
+    assert list(board.link.counts) == [counted, 0, 0, 0, 0, 0]
 
 
 def test_nobody_listens():

@@ -25,6 +25,12 @@ def test_a_profile_arrives_whole(profile, chunk):
     assert host.dangerous("commit_profile")["refusal"] == REFUSAL["ORDER"], "once"
 
 
+def test_an_upload_that_is_begun_again_begins_anew(host):
+    upload(host, b"one that is never committed")
+    upload(host, b"two")
+    assert host.dangerous("commit_profile")["refusal"] == 0 and host.board.bms.profiles == [b"two"]
+
+
 def test_commit_needs_the_challenge(host):
     upload(host, b"profile")
     assert host.reply("command", ask("commit_profile"))["refusal"] == REFUSAL["CHALLENGE"]
