@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.firmware.gate_worlds import names, order, pulsing, ready
+from tests.firmware.gate_worlds import names, order, pulsing, ready, resting
 from tests.firmware.rigging import World
 
 
@@ -30,6 +30,13 @@ def test_while_it_runs_only_the_sink_conducts():
     assert o.pulse_count == world.p.one_c_count and o.pulse_ms == 120_000
     world.tick(100, -o.pulse_count)
     assert o.pulse_ms == 119_900 and o.next_tick_ms == 100
+
+
+def test_while_nothing_speaks_against_it_the_reason_stays():
+    for world in (pulsing(), resting()):
+        why = world.reason
+        world.run(2)
+        assert world.state in ("PULSE", "REST") and world.reason == why != ""
 
 
 @pytest.mark.safety(10)

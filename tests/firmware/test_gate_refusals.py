@@ -61,6 +61,23 @@ def test_stronger_or_longer_than_the_profile(permille, seconds):
 
 
 @pytest.mark.safety(9)
+def test_the_least_and_the_longest_pulse_are_pulses():
+    world = ready()
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1, 1)) == set()
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1, world.p.pulse_max_s)) == set()
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1, world.p.pulse_max_s + 1)) == {"TOO_STRONG"}
+
+
+@pytest.mark.safety(5)
+def test_a_pulse_that_would_take_all_the_voltage_there_is():
+    """Predicted, and as low as it can be told; 0 would say that nothing was measured."""
+    world = ready()
+    world.bms.tracker.drop_uv[0] = 10_000_000
+    assert world.bms.gate.lowest_uv(world.bms, 1000) == 1
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PREDICTED"}
+
+
+@pytest.mark.safety(9)
 def test_more_charge_than_one_pulse_may_take():
     world = ready(pulse_budget_ppm=37_000)
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PULSE_BUDGET"}
@@ -74,7 +91,7 @@ def test_pulses_that_showed_no_benefit():
     e.pulse_trials, e.pulse_factor_permille, e.pulse_factor_sigma_permille = 20, 40, 30
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"NO_BENEFIT"}
     assert world.bms.gate.budgets(world.bms).pulse_allowed == 0
-    e.pulse_factor_sigma_permille = 31  # not sure enough
+    e.pulse_factor_permille = 41  # not sure enough
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
     e.pulse_trials, e.pulse_factor_sigma_permille = 19, 0  # not often enough
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == set()
@@ -177,6 +194,23 @@ def test_a_rest_leaves_time_to_charge(permille, fine):
     world = ready()
     world.bms.readings.user_full_in_s = 21_600 + world.p.full_charge_s - (0 if fine else 1)
     assert names(world.bms.gate.refuse_rest(world.bms, 21_600)) == (set() if fine else {"CALENDAR"})
+
+
+CALENDAR = {  # what is just fine -> what is just not
+    "free": lambda w, over: setattr(w.bms.readings, "user_free_s", 21_600 - over),
+    "full": lambda w, over: setattr(w.bms.readings, "user_full_in_s", 21_600 + w.p.full_charge_s - over),
+    "now": lambda w, over: setattr(w.bms.readings, "user_full_in_s", over - 1),
+    "longest": lambda w, over: setattr(w.p, "rest_max_s", 21_600 - over),
+}
+
+
+@pytest.mark.safety(7)
+@pytest.mark.parametrize("name", CALENDAR)
+def test_one_second_more_refuses_a_rest(name):
+    for over in (0, 1):
+        world = ready()
+        CALENDAR[name](world, over)
+        assert names(world.bms.gate.refuse_rest(world.bms, 21_600)) == ({"CALENDAR"} if over else set())
 
 
 @pytest.mark.safety(7)

@@ -189,6 +189,14 @@ def test_quiet_time_is_kept_to_the_millisecond():
 BITS = [*(1 << k for k in range(30)), -(1 << 30)]  # the last one is the sign of a small int
 
 
+@pytest.mark.safety(11)
+def test_a_lock_adds_every_lockout_and_forgets_no_fault():
+    _, watched = guard()
+    watched.latched = 1
+    watched.lock()
+    assert watched.latched == 1 | sum(BITS[k] for k, row in enumerate(ROWS) if row["level"] == LOCK)
+
+
 def test_a_new_protection_has_seen_nothing():
     watched = Protection(profile())
     assert watched.soft == watched.no_charge == watched.no_discharge == watched.alarms == watched.fault == 0
