@@ -175,30 +175,34 @@ def label(life):
 
 def reservoir_rows(results):
     """While the reservoir hides the loss: active lithium and foreseen exhaustion, over the causal batch and the open
-    loop; and active lithium once the anode has been seen empty."""
-    some = [x for x in results if x["life"].np_ratio]
+    loop; and active lithium once the anode has been seen empty. In all worlds, and in the one the profile knows."""
+    every = [x for x in results if x["life"].np_ratio]
     out = []
-    for key, what, unit in (
-        ("active", "active lithium while the reservoir hides the loss", "nominal"),
-        ("spent", "cycle of exhaustion foreseen", "full cycles"),
-    ):
-        firmware = pooled(some, (key, "firmware"))
-        for peer, target in (("batch", "<= 1.3"), ("open", "<= 1.05")):
-            other = pooled(some, (key, peer))
-            row = {"name": f"{what}, RMS over the {peer}'s", "value": rms(firmware) / rms(other), "unit": "1"}
-            row |= {"target": target, "peer": f"RMS {rms(firmware):.4g}, {peer} {rms(other):.4g} {unit}"}
-            out.append(row | {"spread": interval(firmware, other)})
-    firmware, other = pooled(some, ("after", "firmware")), pooled(some, ("after", "open"))
-    row = {
-        "name": "active lithium once an anchor was seen, RMS over the open loop's",
-        "value": rms(firmware) / rms(other),
-    }
-    row |= {"unit": "1", "target": "< 1", "peer": f"RMS {rms(firmware):.4g}, open {rms(other):.4g} nominal"}
-    out.append(row | {"spread": interval(firmware, other)})
-    value = rms(pooled(some, ("active", "smoother")))
+    for where, some in (("", every), (", redealt", [x for x in every if x["life"].world == "redealt"])):
+        for key, what, unit in (
+            ("active", "active lithium while the reservoir hides the loss", "nominal"),
+            ("spent", "cycle of exhaustion foreseen", "full cycles"),
+        ):
+            for peer, target in (("batch", "<= 1.3"), ("open", "<= 1.05")):
+                out.append(
+                    beside(some, (key, peer), f"{what}{where}, RMS over the {peer}'s", unit) | {"target": target}
+                )
+        name = f"active lithium once an anchor was seen{where}, RMS over the open loop's"
+        out.append(beside(some, ("after", "open"), name, "nominal") | {"target": "< 1"})
+        worst = max(some, key=lambda x: np.nan_to_num(rms(x["active", "firmware"]) / rms(x["active", "open"])))
+        name = f"active lithium while the reservoir hides the loss{where}, worst class over the open loop's"
+        row = beside([worst], ("active", "open"), name, "nominal")
+        out.append(row | {"target": None, "peer": f"{label(worst['life'])}, {worst['sensors']} sensors; {row['peer']}"})
+    value = rms(pooled(every, ("active", "smoother")))
     row = {"name": "active lithium by a smoother that sees the future, RMS", "value": value, "unit": "nominal"}
-    out.append(row | {"target": None})
-    return out
+    return [*out, row | {"target": None}]
+
+
+def beside(some, key, name, unit):
+    """A row: the firmware's RMS over a peer's."""
+    firmware, other = pooled(some, (key[0], "firmware")), pooled(some, key)
+    row = {"name": name, "value": rms(firmware) / rms(other), "unit": "1", "spread": interval(firmware, other)}
+    return row | {"peer": f"RMS {rms(firmware):.4g}, {key[1]} {rms(other):.4g} {unit}"}
 
 
 def share(counts):

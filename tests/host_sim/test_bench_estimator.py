@@ -63,8 +63,8 @@ def test_healthy_rest_is_quiet_and_a_short_is_found():
 
 
 def test_months_of_standby_lose_nothing():
-    own, stated = faults.standby(0.02)
-    assert max(own) <= 1.0 and stated <= 1.0
+    own, stated, ticks = faults.standby(0.02)
+    assert max(own) <= 1.0 and max(stated) <= 1.0 and ticks == 10_519
 
 
 def test_a_rest_is_watched_hour_by_hour():
