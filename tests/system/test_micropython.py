@@ -197,6 +197,7 @@ front = SingleCell(ADS1115(bus, lambda ms: None), Thermistor())
 STRING = """
 from drivers.bq76952 import BQ76952
 front = BQ76952(bus, lambda ms: None, 4, 2500000, 4300000)
+front._told = 1  # telling it what it has not acknowledged may allocate
 """
 
 
