@@ -3,7 +3,7 @@
 import pytest
 import relith.link as link_module
 from cobs import cobs
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from relith.readings import Readings
 
@@ -16,6 +16,7 @@ from tests.link_stub import Board, Controller
 
 
 @given(st.binary(min_size=1, max_size=700), st.integers(1, 128))
+@example(b"1", 1)
 def test_a_profile_arrives_whole(profile, chunk):
     host = Host(Board())
     upload(host, profile, chunk)
@@ -23,6 +24,11 @@ def test_a_profile_arrives_whole(profile, chunk):
     assert host.dangerous("commit_profile")["refusal"] == 0
     assert host.board.bms.profiles == [profile]
     assert host.dangerous("commit_profile")["refusal"] == REFUSAL["ORDER"], "once"
+
+
+@pytest.mark.parametrize("size", [1, 8192])
+def test_the_shortest_and_the_longest_upload(host, size):
+    assert host.reply("begin", {"size": size, "crc30": 0})["refusal"] == 0
 
 
 def test_an_upload_that_is_begun_again_begins_anew(host):
@@ -135,6 +141,7 @@ def test_a_rig_takes_commands_before_readings():
     board.link.poll(board.bms)
     assert board.arriving, "a rig's tick does not read"
     assert [board.link.inject(board.bms) for _ in range(4)] == [0, 1, 1, 0]
+    assert [message.name for message in Decoder().feed(board.drain())] == ["done"], "outputs answer readings"
     assert len(board.bms.commands) == 1
     assert board.link.rig == 1
 

@@ -132,6 +132,19 @@ def test_recovery_is_elapsed_time_below_the_hysteresis(row, steps):
         watched.update(step)
 
 
+@pytest.mark.parametrize("row", [row for row in ROWS if row["recover_ms"]], ids=lambda row: row["id"])
+def test_recovery_is_over_at_its_last_millisecond_and_begins_anew(row):
+    p, watched = guard()
+    bit = BITS[IDS.index(row["id"])]
+    above, inside = limit_of(row, p) + 1, limit_of(row, p) - row["below"]
+    for value, ms in ((above, 1), (above, row["delay_ms"]), (inside, 7), (inside, row["recover_ms"] - 1)) * 2:
+        watched._values[row["quantity"]] = value
+        watched.update(ms)
+    assert watched.active & bit and watched.recovering & bit
+    watched.update(1)
+    assert not watched.active & bit and not watched.recovering & bit
+
+
 @pytest.mark.safety(12)
 @pytest.mark.parametrize("row", [row for row in ROWS if row["level"] >= HARD], ids=lambda row: row["id"])
 def test_a_latch_stays_until_a_person_clears_it(row):
