@@ -72,6 +72,7 @@ class Scheduler:
         self._empty = 500  # per mille of the discharges that end at the cut-off
         self._own_way_s = self._own_worn = 0  # how far discharges move isolated lithium, and that times their rate
         self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
+        self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
         self._own_rest_s = 0  # how long the cell waits empty
         self._free_s = 2 * _LEAST_REST_S  # how long the last rest could have been
 
@@ -114,7 +115,11 @@ class Scheduler:
             if not self.rest_s or h.rest_before_s > self.rest_s * 9 // 8:
                 self._own_rest_s += (min(h.rest_before_s, 1000000) - self._own_rest_s) // 4
         else:
-            rate = h.rate_permille
+            rate, rest = h.rate_permille, h.charge_ppm - h.pulse_ppm
+            if h.pulse_s and rest > 0:
+                rate = max(1, (rate * h.charge_ppm - h.pulse_permille * h.pulse_ppm) // rest)
+            isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, rate)
+            self._strips += (isolates - self._strips) // 4
             self._depth_ppm += (min(max(h.charge_ppm, 10000), 4000000) - self._depth_ppm) // 4
             self._empty += ((1000 if h.end == END_LOW else 0) - self._empty) // 8
             way = pulse_way_s(p, rate, h.duration_s, h.temp_cdegc)
@@ -162,7 +167,7 @@ class Scheduler:
         why = self._refused(estimates, 1)
         if why:
             return why
-        _, _, rest = self._plan_rest(estimates, (0, 0, 0, 0))
+        _, _, rest = self._plan_rest(estimates, (0, 0, 0, 0, 0))
         permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets if can else p, h.temp_cdegc)
         if not period:
             return _WHY_NO_GAIN
@@ -209,7 +214,7 @@ class Scheduler:
             return _WHY_USER_DOES
         if self._waits(REST):
             return _WHY_REFUSED
-        pulse = 0, 0, 0, 0
+        pulse = 0, 0, 0, 0, 0
         if budgets.pulse_allowed and not self._given_up & 1:
             _, _, rest = self._plan_rest(estimates, pulse)
             pulse = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)[3]
@@ -250,7 +255,7 @@ class Scheduler:
     def _plan_pulse(self, estimates, rest, budgets, temp_cdegc):
         """(per mille of 1C, seconds, every so many cycles, pulse) of the best pulse beside `rest`; 0 cycles: none."""
         p = self.profile
-        choice = 0, 0, 0, (0, 0, 0, 0)
+        choice = 0, 0, 0, (0, 0, 0, 0, 0)
         best = self._worth(estimates, choice[3], rest)
         for part in (2, 4, 6):
             permille = max(1, min(p.pulse_fixed_permille * part // 4, budgets.pulse_max_permille))
@@ -260,8 +265,10 @@ class Scheduler:
                 charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
                 cost = p.weight_hour_ppm * length_s // 3600 + p.weight_charge_permille * charge // 1000
                 spared = self._rots_ppm * 2 * charge // self._depth_ppm
+                isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, permille)
+                clean = charge * (1000000 - isolates * 1000000 // self._strips) // self._depth_ppm
                 for every in _PERIODS:
-                    pulse = way // every, way * permille // 1000 // every, cost // every, spared // every
+                    pulse = way // every, way * permille // 1000 // every, cost // every, spared // every, clean // every
                     worth = self._worth(estimates, pulse, rest)
                     if worth > best:
                         best, choice = worth, (permille, length_s, every, pulse)
@@ -271,14 +278,16 @@ class Scheduler:
         """What is left of the string's life under a plan, in 1/1000 ppm of an EFC: that of its weakest cell."""
         cycles = 1 << 60
         for e in estimates:
-            cycles = min(cycles, self._cycles(e, pulse[0], pulse[1], pulse[3], rest[0]))
+            cycles = min(cycles, self._cycles(e, pulse, rest[0]))
         return cycles * (self._depth_ppm - pulse[2] - rest[1])
 
-    def _cycles(self, e, way_s, worn, spared, freed):
+    def _cycles(self, e, plan, freed):
         """Cycles left (per mille) of one cell under a plan, see above."""
         p = self.profile
+        way_s, worn, _, spared, clean = plan
         depth = self._depth_ppm // 1000
         lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) * depth // 1000
+        lost -= lost * clean // 1000000
         sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
         sei = max(sei // 2, sei - spared)
         room = max(20000, e.cathode_ppm + e.active_ppm - p.cathode_capacity_ppm * 8 // 10)
