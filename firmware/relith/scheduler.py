@@ -12,7 +12,7 @@ from struct import calcsize, pack, unpack
 
 from relith import const
 from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW
-from relith.inventory import LIMIT_ANODE, LIMIT_CATHODE, UNKNOWN
+from relith.inventory import LIMIT_ANODE, UNKNOWN
 from relith.lossmodel import corrosion_ppb, one_minus_exp, pulse_way_s, rest_share_ppm, seconds, table
 
 DECISIONS = ("none", "pulse", "rest")
@@ -43,14 +43,12 @@ _WHY_REFUSED = const(50)
 _WHY_FAST_START = const(51)
 _WHY_STORE = const(52)
 
-_PERIODS = (1, 2, 4, 8)
-_WEAR_DOUBT = const(3)  # corrosion by moving is never seen as such: beside rests, so many times what is expected
 _MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
 _SPARE_PPM = const(50000)  # a reservoir below covers no loss
 _TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
 _LEAST_REST_S = const(3600)
-_SELDOM = const(300)  # per mille of the discharges, below which a cell is seldom empty
 _FORMAT = "<BBBii"
+_NO_PULSE = 0, 0, 0, 0, 0, 0, 0
 
 
 class Scheduler:
@@ -63,7 +61,6 @@ class Scheduler:
         self.pulse_permille = self.pulse_s = self.rest_s = 0
         self.charge_permille = profile.charge_max_permille  # slow charge plates compact: no faster than there is need
         self._given_up = 0  # bit 0 pulses, bit 1 rests: did not help, not tried again
-        self._since_pulse = self._since_rest = 255  # opportunities since the last request
         # after a refusal, of pulses and of rests: opportunities to let pass, and how many were the last time
         self._hold, self._held = [0, 0], [0, 0]
         self._since_rest_s = 1000000  # time since the last long discharged rest
@@ -153,7 +150,6 @@ class Scheduler:
             return _WHY_NOT_HERE
         if h.end != END_HIGH:
             return _WHY_NOT_FULL
-        self._since_pulse = min(self._since_pulse + 1, 255)
         can = budgets.pulse_allowed and budgets.pulse_max_permille and budgets.pulse_max_s
         if p.policy != _ADAPTIVE:
             # whole or not at all: half of a pulse does little; the budget grants seconds of the strongest one
@@ -167,17 +163,14 @@ class Scheduler:
         why = self._refused(estimates, 1)
         if why:
             return why
-        _, _, rest = self._plan_rest(estimates, (0, 0, 0, 0, 0))
-        permille, length_s, period, _ = self._plan_pulse(estimates, rest, budgets if can else p, h.temp_cdegc)
-        if not period:
-            return _WHY_NO_GAIN
-        if self._since_pulse < period:
-            return _WHY_NOT_DUE
+        pulses = self._pulses(budgets if can else p, h.temp_cdegc)
+        _, _, _, _, _, permille, length_s = self._begin(estimates, pulses, self._rests(), PULSE)
+        if not length_s:
+            return self._idle(estimates)
         if not can:  # no sink for it, as in a pack: the user's next drive can do it
             return _WHY_FAST_START
         if self._waits(PULSE):
             return _WHY_REFUSED
-        self._since_pulse = 0
         self.pulse_permille, self.pulse_s = permille, length_s
         return _WHY_GAIN_PULSE
 
@@ -191,7 +184,6 @@ class Scheduler:
             return _WHY_GATE
         if not readings.clock_known:
             return _WHY_NO_CLOCK
-        self._since_rest = min(self._since_rest + 1, 255)
         free_s = min(readings.user_free_s, budgets.rest_max_s)
         if readings.user_full_in_s >= 0:
             free_s = min(free_s, readings.user_full_in_s - p.full_charge_s)
@@ -214,123 +206,165 @@ class Scheduler:
             return _WHY_USER_DOES
         if self._waits(REST):
             return _WHY_REFUSED
-        pulse = 0, 0, 0, 0, 0
-        if budgets.pulse_allowed and not self._given_up & 1:
-            _, _, rest = self._plan_rest(estimates, pulse)
-            pulse = self._plan_pulse(estimates, rest, budgets, h.temp_cdegc)[3]
-        length_s, period, _ = self._plan_rest(estimates, pulse)
-        if not period:
-            return _WHY_NO_GAIN
-        if self._since_rest < period:
-            return _WHY_NOT_DUE
-        self._since_rest = 0
-        self.rest_s = length_s
+        pulses = self._pulses(budgets, h.temp_cdegc) if budgets.pulse_allowed else [_NO_PULSE]
+        _, _, rest_s = self._begin(estimates, pulses, self._rests(), REST)
+        if not rest_s:
+            return self._idle(estimates)
+        self.rest_s = rest_s
         return _WHY_GAIN_REST
 
-    # -- plans: a pulse is (way in s, way times rate, cost, corrosion spared), a rest (share freed, cost) in a cycle
+    # -- plans, in a cycle: a pulse is (share returned, way times rate, cost, SEI and isolation spared, per mille of 1C,
+    # seconds), a rest (share freed, cost, seconds), a step both
 
     def _longer_s(self):
         """A rest must be so long to add to what the user leaves the cell anyway."""
         return max(_LEAST_REST_S, self._own_rest_s * 3 // 2)
 
-    def _plan_rest(self, estimates, pulse):
-        """(seconds, every so many cycles, rest) of the best rest beside `pulse`; 0 cycles: none."""
+    def _rests(self):
+        """The rests to choose from; first what the user does anyway."""
         p = self.profile
         own = rest_share_ppm(p, self._own_rest_s)
-        best = self._worth(estimates, pulse, (own, 0))
-        choice = 0, 0, (own, 0)
+        rests = [(own, 0, 0)]
         for part in (4, 3, 2, 1):
             rest_s = self._free_s * part // 4
             if rest_s < self._longer_s() or self._given_up & 2:
                 break
             cost = (rest_s - self._own_rest_s) * p.weight_hour_ppm // 3600 * self._empty // 1000
-            share = rest_share_ppm(p, rest_s) - own
-            for every in _PERIODS:
-                rest = own + share // every, cost // every
-                worth = self._worth(estimates, pulse, rest)
-                if worth > best:
-                    best, choice = worth, (rest_s, every, rest)
-        return choice
+            rests.append((rest_share_ppm(p, rest_s), cost, rest_s))
+        return rests
 
-    def _plan_pulse(self, estimates, rest, budgets, temp_cdegc):
-        """(per mille of 1C, seconds, every so many cycles, pulse) of the best pulse beside `rest`; 0 cycles: none."""
+    def _pulses(self, budgets, temp_cdegc):
+        """The pulses to choose from; first none."""
         p = self.profile
-        choice = 0, 0, 0, (0, 0, 0, 0, 0)
-        best = self._worth(estimates, choice[3], rest)
+        pulses = [_NO_PULSE]
         for part in (2, 4, 6):
             permille = max(1, min(p.pulse_fixed_permille * part // 4, budgets.pulse_max_permille))
             longest_s = min(p.pulse_max_s, budgets.pulse_max_s * budgets.pulse_max_permille // permille)
             for length_s in (longest_s, longest_s // 2, longest_s // 4):
+                if not length_s or self._given_up & 1:
+                    break
                 way = pulse_way_s(p, permille, length_s, temp_cdegc)
+                share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way) * 1000 - self._own_share()
+                if part < 4:  # where the dead band ends is not known: below the published strength half is believed
+                    share //= 2
                 charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
                 cost = p.weight_hour_ppm * length_s // 3600 + p.weight_charge_permille * charge // 1000
                 spared = self._rots_ppm * 2 * charge // self._depth_ppm
                 isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, permille)
                 clean = charge * (1000000 - isolates * 1000000 // self._strips) // self._depth_ppm
-                for every in _PERIODS:
-                    pulse = way // every, way * permille // 1000 // every, cost // every, spared // every, clean // every
-                    worth = self._worth(estimates, pulse, rest)
-                    if worth > best:
-                        best, choice = worth, (permille, length_s, every, pulse)
-        return choice
+                pulses.append((share, way * permille // 1000, cost, spared, clean, permille, length_s))
+        return pulses
 
-    def _worth(self, estimates, pulse, rest):
-        """What is left of the string's life under a plan, in 1/1000 ppm of an EFC: that of its weakest cell."""
-        cycles = 1 << 60
-        for e in estimates:
-            cycles = min(cycles, self._cycles(e, pulse, rest[0]))
-        return cycles * (self._depth_ppm - pulse[2] - rest[1])
+    def _begin(self, estimates, pulses, rests, action):
+        """The pulse or rest to begin with: the best first step before the best of three plans for all cycles after."""
+        pulse = self._top(estimates, [(x, rests[0]) for x in pulses], None)[1][0]
+        rest = self._top(estimates, [(_NO_PULSE, x) for x in rests], None)[1]
+        both = self._top(estimates, [(pulse, x) for x in rests], None)[1]
+        best = 0, None
+        for plan in ((pulse, rests[0]), rest, both):
+            steps = [(x, plan[1]) for x in pulses] if action == PULSE else [(plan[0], x) for x in rests]
+            found = self._top(estimates, steps, plan)
+            if not best[1] or found[0] > best[0]:
+                best = found
+        return best[1][action - 1]
 
-    def _cycles(self, e, plan, freed):
-        """Cycles left (per mille) of one cell under a plan, see above."""
+    def _top(self, estimates, steps, plan):
+        """(worth, step) of the best of some first steps before a plan; None: each goes on as it begins."""
+        best = -(1 << 60)
+        for step in steps:
+            worth = self._worth(estimates, step, plan or step)
+            if worth > best:
+                best, top = worth, step
+        return best, top
+
+    def _own_share(self):
+        """What the user's own discharges return of the isolated lithium, ppm."""
         p = self.profile
-        way_s, worn, _, spared, clean = plan
+        return table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s) * 1000
+
+    def _net(self, step):
+        """What a cycle with it is worth, ppm of an EFC."""
+        return self._depth_ppm - step[0][2] - step[1][1]
+
+    def _worth(self, estimates, first, plan):
+        """What is left of the string's life, in 1/1000 ppm of an EFC: that of its weakest cell. A cycle with the step
+        `first`, then `plan`, at once or when the reservoir is spent.
+        """
+        worst, part = 1 << 60, 1000  # part: per mille of the cycle that all cells live to the end
+        own = _NO_PULSE, (rest_share_ppm(self.profile, self._own_rest_s), 0, 0)
+        for e in estimates:
+            dead, spare = e.isolated_ppm, e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
+            if e.limited_by == LIMIT_ANODE:
+                spare = min(spare, 0)
+            room = max(20000, e.cathode_ppm + e.active_ppm - self.profile.cathode_capacity_ppm * 8 // 10)
+            back, worn, lost, sei = self._rates(e, first, dead, spare)
+            gain = dead * back // 1000000 - lost - sei
+            dead = max(0, dead + lost - dead * (back + worn) // 1000000)
+            if room + gain < 0:
+                part = min(part, room * 1000 // -gain)
+            room += gain
+            spare += gain
+            worth = self._cycles(e, plan, room, dead, spare)[0] * self._net(plan)
+            if spare > 0:
+                wait, sei = self._cycles(e, own, spare, dead, spare)
+                dead = max(0, dead + spare - sei * wait // 1000)
+                then = self._cycles(e, plan, room - spare, dead, 0)[0]
+                worth = max(worth, wait * self._depth_ppm + then * self._net(plan))
+            worst = min(worst, worth)
+        return worst + part * self._net(first)
+
+    def _rates(self, e, step, dead, spare):
+        """Shares of D that return and corrode (ppm), and what is isolated and bound (ppm), in a cycle with a step."""
+        p = self.profile
+        share, worn, _, spared, clean, _, _ = step[0]
         depth = self._depth_ppm // 1000
         lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) * depth // 1000
         lost -= lost * clean // 1000000
         sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
         sei = max(sei // 2, sei - spared)
-        room = max(20000, e.cathode_ppm + e.active_ppm - p.cathode_capacity_ppm * 8 // 10)
         pulse, rest = e.pulse_factor_permille, e.rest_factor_permille
-        if e.isolated_ppm > _MUCH_PPM:  # knowing is worth most where most can be won
+        if dead > _MUCH_PPM:  # knowing is worth most where most can be won
             if e.pulse_trials < _TRIALS:
                 pulse += e.pulse_factor_sigma_permille // 3
             if e.rest_trials < _TRIALS:
                 rest += e.rest_factor_sigma_permille // 3
-        if e.limited_by != LIMIT_ANODE:
+        if spare > 0:
             rest = rest * p.rest_local_permille // 1000
-        back = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way_s) * max(0, pulse)
-        back = min(900000, back + freed * self._empty // 1000 * max(0, rest) // 1000)
-        worn = (self._own_worn + worn * (_WEAR_DOUBT if self._rests() else 1)) * p.pulse_corroded_ppm
-        cycles = room * 1000 // max(1, lost + sei)
+        back = (self._own_share() + share) * max(0, pulse) // 1000
+        back = min(900000, back + step[1][0] * self._empty // 1000 * max(0, rest) // 1000)
+        worn = (self._own_worn + worn) * p.pulse_corroded_ppm * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
+        return back, worn, lost, sei
+
+    def _cycles(self, e, plan, room, dead, spare):
+        """(cycles, per mille, in which one cell with `dead` isolated loses `room` under a plan, see above; what a cycle
+        binds).
+        """
+        back, worn, lost, sei = self._rates(e, plan, dead, spare)
         k = back + worn
         if k < 100:
-            return cycles
+            return room * 1000 // max(1, lost + sei), sei
         settled = lost * 1000000 // k
         per_cycle = max(1, sei + lost * worn // k)
-        for _ in range(6):
+        cycles = max(0, room) * 1000 // per_cycle
+        for _ in range(8):
             gone = one_minus_exp(min(k * cycles // 1000000, 5000))
-            left = room + (e.isolated_ppm - settled) * back // k * gone // 1000
+            left = room + (dead - settled) * back // k * gone // 1000
             cycles = (cycles + max(0, left) * 1000 // per_cycle) // 2
-        return cycles
+        return cycles, sei
 
-    def _rests(self):
-        """Whether rests are to be had, which win lithium back without wear."""
-        return self._empty > _SELDOM and max(self._own_rest_s, self._free_s) >= 2 * _LEAST_REST_S
+    def _idle(self, estimates):
+        """Why nothing is done."""
+        for e in estimates:
+            if e.limited_by == LIMIT_ANODE or e.cathode_ppm + e.active_ppm < e.cathode_capacity_ppm + _SPARE_PPM:
+                return _WHY_NO_GAIN
+        return _WHY_STORED
 
     def _refused(self, estimates, action):
         """0, or the reason why an action (bit as in _given_up) is not looked at."""
-        p = self.profile
         shown = 0  # cells still to be tried, or whose recovery stands out of the noise
-        hidden = self._rests() if action == 1 else p.weight_hour_ppm  # time for nothing: a rest does no harm
         for e in estimates:
             if e.known == UNKNOWN:
                 return _WHY_UNKNOWN
-            spare = e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
-            if e.limited_by == LIMIT_CATHODE:
-                spare = p.reservoir_ppm
-            if e.limited_by == LIMIT_ANODE or spare < _SPARE_PPM:
-                hidden = 0
             trials, factor, sigma = e.rest_trials, e.rest_factor_permille, e.rest_factor_sigma_permille
             if action == 1:
                 trials, factor, sigma = e.pulse_trials, e.pulse_factor_permille, e.pulse_factor_sigma_permille
@@ -338,9 +372,7 @@ class Scheduler:
                 shown = 1
         if not shown:
             self._given_up |= action
-        if self._given_up & action:
-            return _WHY_FAILED
-        return _WHY_STORED if hidden else 0
+        return _WHY_FAILED if self._given_up & action else 0
 
     def pack(self):
         return pack(_FORMAT, self._given_up, self._held[0], self._held[1], self._since_rest_s, self._own_rest_s)
