@@ -11,7 +11,7 @@ from relith import const
 from relith.lossmodel import content_ppm
 from relith.profile import lines
 
-CRC = 0x14CD8AB5  # of protection.txt
+CRC = 0xAC5422B6  # of protection.txt
 _ROWS = const(31)  # at most 31: alarms are bits of a small int, the last one its sign
 
 # quantities, in the order of protection.txt
@@ -41,7 +41,8 @@ _WATCHDOG = const(22)
 _JOURNAL = const(23)
 _CALIBRATION_S = const(24)
 _JUMP_PERMILLE = const(25)
-_QUANTITIES = const(26)
+_LOAD_PERMILLE = const(26)
+_QUANTITIES = const(27)
 
 _SOFT = const(1)  # level; 0: warning
 _HARD = const(2)
@@ -199,7 +200,9 @@ class Protection:
             permille = abs(belief.count) * 1000 // p.one_c_count
             v[_CHARGE_PERMILLE] = permille if belief.count > 0 else 0
             v[_DISCHARGE_PERMILLE] = permille = permille if belief.count < 0 else 0
-            v[_PULSE_PERMILLE] = permille - bms.gate.pulse_permille if outputs.pulse_count else 0
+            asked = bms.gate.pulse_permille if outputs.pulse_count else 0
+            v[_LOAD_PERMILLE] = permille - asked
+            v[_PULSE_PERMILLE] = permille - asked if asked else 0
         self._rate_ms = min(self._rate_ms + elapsed_ms, _LONGEST_MS)
         if belief.temp_good:
             hot, cold = belief.max_cdegc, belief.min_cdegc

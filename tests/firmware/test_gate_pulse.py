@@ -146,6 +146,16 @@ def test_a_pulse_ends_when_it_has_drawn_its_budget():
     assert 9_000 < world.bms.gate.life_spent_ppm < 9_100
 
 
+def test_a_pulse_stronger_than_a_load_may_be_is_delivered_whole():
+    """What the load may draw is asked of what flows beside the pulse; the pulse has a row of its own."""
+    world = pulsing(seconds=60, permille=1500)
+    assert world.p.discharge_soft_permille < 1500 <= world.p.pulse_max_permille
+    world.run(90, until="IDLE")
+    assert world.state == "IDLE" and "DELIVERED" in names(world.outputs.reason)
+    assert world.bms.gate.life_spent_ppm == pytest.approx(world.bms.gate._charge_ppm(1500, 60), rel=0.02)
+    assert world.outputs.alarms == 0
+
+
 RUNNING = {  # a running pulse: what is just fine -> what ends it
     "VOLTAGE": lambda w, over: setattr(w.bms.belief, "min_uv", w.p.min_uv - over),
     "HEAT": lambda w, over: setattr(w.bms.belief, "max_cdegc", w.bms.gate._began_cdegc + 300 + over),

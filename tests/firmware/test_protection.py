@@ -215,7 +215,7 @@ def test_a_new_protection_has_seen_nothing():
     assert watched.soft == watched.no_charge == watched.no_discharge == watched.alarms == watched.fault == 0
     at_power_up(
         watched,
-        _values=[0, 0, -(1 << 29), *[0] * 23],
+        _values=[0, 0, -(1 << 29), *[0] * 24],
         _met=[-1, 0, 0],
         _rows=list(watched._rows),
         _level=[sum(BITS[k] for k, row in enumerate(ROWS) if row["level"] == level) for level in range(4)],

@@ -41,16 +41,19 @@ def test_every_quantity_to_the_last_unit():
         "discharge_cdegc": 5001 - p.discharge_high_cdegc, "pulse_cdegc": 5001 - p.pulse_high_cdegc,
         "heating_cdegc_min": 0, "stale": 0, "lost_ms": 0, "stuck_ppm": 0, "switch": 0, "overrun": 1, "short": 1,
         "still": 9, "sum_uv": 3, "disagree": 1, "ocv_ppm": 0, "late_ms": 567, "watchdog": 1, "journal": 1,
-        "calibration_s": 13, "jump_permille": 1234,
+        "calibration_s": 13, "jump_permille": 1234, "load_permille": 0,
     }  # fmt: skip
     cold = measured(world, belief__max_cdegc=p.charge_low_cdegc - 7, belief__min_cdegc=p.charge_low_cdegc - 7)
     assert cold["charge_cdegc"] == 7 and cold["pulse_cdegc"] == p.pulse_low_cdegc - p.charge_low_cdegc + 7
     assert cold["discharge_cdegc"] == p.discharge_low_cdegc - p.charge_low_cdegc + 7
     out = measured(world, belief__count=-one_c, outputs__pulse_count=one_c, gate__pulse_permille=900)
     assert (out["charge_permille"], out["discharge_permille"], out["pulse_permille"]) == (0, 1000, 100)
+    assert out["load_permille"] == 100  # what flows beside the pulse
     assert out["overrun"] == 0  # the sink is told to
     still = measured(world, belief__count=0, outputs__pulse_count=0, readings__pack_uv=0)
     assert (still["charge_permille"], still["discharge_permille"], still["pulse_permille"]) == (0, 0, 0)
+    assert still["load_permille"] == 0
+    assert measured(world, belief__count=-one_c)["load_permille"] == 1000
     assert still["sum_uv"] == 0  # a board that does not read its string
     assert measured(world, belief__sum_uv=7_999_990, readings__pack_uv=8_000_000)["sum_uv"] == 10
     assert (
