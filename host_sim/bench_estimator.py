@@ -31,12 +31,12 @@ HELPLESS = Life("other", strip=SLOW, pulse_every=10)  # little comes back
 PHASES = ("anode", "hidden")
 
 
-def classes(cells):
-    """Every class of lives of this run."""
-    plain = [Life(w, r, u, cells=cells) for w, u, r in product(WORLDS, USES, RATIOS)]
-    lfp = [Life(w, 0.0, u, "LFP", cells=cells) for w, u in product(WORLDS, USES)]
+def classes(cells, seed=0):
+    """Every class of lives of this run; another seed: other cells, other sensors."""
+    plain = [Life(w, r, u) for w, u, r in product(WORLDS, USES, RATIOS)]
+    lfp = [Life(w, 0.0, u, "LFP") for w, u in product(WORLDS, USES)]
     special = [GROWTH, *RECOVERABLE, HELPLESS]
-    return plain + lfp + [Life(**{**vars(life), "cells": cells}) for life in special]
+    return [Life(**{**vars(life), "cells": cells, "seed": seed}) for life in plain + lfp + special]
 
 
 # -- one class: sums over its cycles, cell by cell ---------------------------------------------------------------------
@@ -256,9 +256,9 @@ def split_rows(results):
     return [*out, {"name": name, "value": value, "unit": "%", "target": ">= 88"}]
 
 
-def rows(cells=CELLS, workers=None):
+def rows(cells=CELLS, workers=None, seed=0):
     """The rows of section `estimator`."""
-    jobs = classes(int(os.environ.get("CELLS", cells)))
+    jobs = classes(int(os.environ.get("CELLS", cells)), seed)
     results = []
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
         faults = pool.submit(estimator_faults.rows, jobs[0].cells)
@@ -280,8 +280,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    for row in rows(arguments.cells, arguments.workers):
+    for row in rows(arguments.cells, arguments.workers, arguments.seed):
         full = judged("estimator", row)
         print(
             *(
