@@ -43,8 +43,6 @@ _WHY_REFUSED = const(50)
 _WHY_FAST_START = const(51)
 _WHY_STORE = const(52)
 
-_MUCH_PPM = const(100000)  # isolated lithium from which on trying is worth more than expected
-_SPARE_PPM = const(50000)  # a reservoir below covers no loss
 _TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
 _LEAST_REST_S = const(3600)
 _FORMAT = "<BBBii"
@@ -67,7 +65,8 @@ class Scheduler:
         # what the user's own life is like, each a mean over some cycles
         self._depth_ppm = 1000000
         self._empty = 500  # per mille of the discharges that end at the cut-off
-        self._own_way_s = self._own_worn = 0  # how far discharges move isolated lithium, and that times their rate
+        # how far discharges move isolated lithium, that times their rate, and what share it returns
+        self._own_way_s = self._own_worn = self._own_share = 0
         self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
         self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
         self._own_rest_s = 0  # how long the cell waits empty
@@ -128,6 +127,7 @@ class Scheduler:
             rots = corrosion_ppb(p, h.charge_ppm * 1000, 0, 1000, 0, h.duration_s, h.temp_cdegc) // 1000
             self._rots_ppm += (min(rots, 1000000) - self._rots_ppm) // (4 if self._rots_ppm else 1)
             self._own_way_s += (way - self._own_way_s) // 4
+            self._own_share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s) * 1000
             self._own_worn += (way * rate // 1000 - self._own_worn) // 4
 
     def _compact(self):
@@ -166,7 +166,7 @@ class Scheduler:
         pulses = self._pulses(budgets if can else p, h.temp_cdegc)
         _, _, _, _, _, permille, length_s = self._begin(estimates, pulses, self._rests(), PULSE)
         if not length_s:
-            return self._idle(estimates)
+            return _WHY_STORED if estimates[0].cycles_left else _WHY_NO_GAIN
         if not can:  # no sink for it, as in a pack: the user's next drive can do it
             return _WHY_FAST_START
         if self._waits(PULSE):
@@ -202,32 +202,30 @@ class Scheduler:
         why = self._refused(estimates, 2)
         if why:
             return why
-        if self._longer_s() > free_s:
+        rests = self._rests()
+        if len(rests) == 1:
             return _WHY_USER_DOES
         if self._waits(REST):
             return _WHY_REFUSED
         pulses = self._pulses(budgets, h.temp_cdegc) if budgets.pulse_allowed else [_NO_PULSE]
-        _, _, rest_s = self._begin(estimates, pulses, self._rests(), REST)
+        _, _, rest_s = self._begin(estimates, pulses, rests, REST)
         if not rest_s:
-            return self._idle(estimates)
+            return _WHY_STORED if estimates[0].cycles_left else _WHY_NO_GAIN
         self.rest_s = rest_s
         return _WHY_GAIN_REST
 
     # -- plans, in a cycle: a pulse is (share returned, way times rate, cost, SEI and isolation spared, per mille of 1C,
     # seconds), a rest (share freed, cost, seconds), a step both
 
-    def _longer_s(self):
-        """A rest must be so long to add to what the user leaves the cell anyway."""
-        return max(_LEAST_REST_S, self._own_rest_s * 3 // 2)
-
     def _rests(self):
         """The rests to choose from; first what the user does anyway."""
         p = self.profile
-        own = rest_share_ppm(p, self._own_rest_s)
-        rests = [(own, 0, 0)]
+        rests = [(rest_share_ppm(p, self._own_rest_s), 0, 0)]
+        self._own = _NO_PULSE, rests[0]
         for part in (4, 3, 2, 1):
             rest_s = self._free_s * part // 4
-            if rest_s < self._longer_s() or self._given_up & 2:
+            # it must be so long to add to what the user leaves the cell anyway
+            if rest_s < max(_LEAST_REST_S, self._own_rest_s * 3 // 2) or self._given_up & 2:
                 break
             cost = (rest_s - self._own_rest_s) * p.weight_hour_ppm // 3600 * self._empty // 1000
             rests.append((rest_share_ppm(p, rest_s), cost, rest_s))
@@ -241,10 +239,10 @@ class Scheduler:
             permille = max(1, min(p.pulse_fixed_permille * part // 4, budgets.pulse_max_permille))
             longest_s = min(p.pulse_max_s, budgets.pulse_max_s * budgets.pulse_max_permille // permille)
             for length_s in (longest_s, longest_s // 2, longest_s // 4):
-                if not length_s or self._given_up & 1:
+                if self._given_up & 1:
                     break
                 way = pulse_way_s(p, permille, length_s, temp_cdegc)
-                share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way) * 1000 - self._own_share()
+                share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way) * 1000 - self._own_share
                 if part < 4:  # where the dead band ends is not known: below the published strength half is believed
                     share //= 2
                 charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
@@ -260,12 +258,10 @@ class Scheduler:
         pulse = self._top(estimates, [(x, rests[0]) for x in pulses], None)[1][0]
         rest = self._top(estimates, [(_NO_PULSE, x) for x in rests], None)[1]
         both = self._top(estimates, [(pulse, x) for x in rests], None)[1]
-        best = 0, None
+        best = (-(1 << 60),)
         for plan in ((pulse, rests[0]), rest, both):
             steps = [(x, plan[1]) for x in pulses] if action == PULSE else [(plan[0], x) for x in rests]
-            found = self._top(estimates, steps, plan)
-            if not best[1] or found[0] > best[0]:
-                best = found
+            best = max(best, self._top(estimates, steps, plan))
         return best[1][action - 1]
 
     def _top(self, estimates, steps, plan):
@@ -277,11 +273,6 @@ class Scheduler:
                 best, top = worth, step
         return best, top
 
-    def _own_share(self):
-        """What the user's own discharges return of the isolated lithium, ppm."""
-        p = self.profile
-        return table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s) * 1000
-
     def _net(self, step):
         """What a cycle with it is worth, ppm of an EFC."""
         return self._depth_ppm - step[0][2] - step[1][1]
@@ -291,7 +282,6 @@ class Scheduler:
         `first`, then `plan`, at once or when the reservoir is spent.
         """
         worst, part = 1 << 60, 1000  # part: per mille of the cycle that all cells live to the end
-        own = _NO_PULSE, (rest_share_ppm(self.profile, self._own_rest_s), 0, 0)
         for e in estimates:
             dead, spare = e.isolated_ppm, e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
             if e.limited_by == LIMIT_ANODE:
@@ -306,7 +296,7 @@ class Scheduler:
             spare += gain
             worth = self._cycles(e, plan, room, dead, spare)[0] * self._net(plan)
             if spare > 0:
-                wait, sei = self._cycles(e, own, spare, dead, spare)
+                wait, sei = self._cycles(e, self._own, spare, dead, spare)
                 dead = max(0, dead + spare - sei * wait // 1000)
                 then = self._cycles(e, plan, room - spare, dead, 0)[0]
                 worth = max(worth, wait * self._depth_ppm + then * self._net(plan))
@@ -323,14 +313,9 @@ class Scheduler:
         sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
         sei = max(sei // 2, sei - spared)
         pulse, rest = e.pulse_factor_permille, e.rest_factor_permille
-        if dead > _MUCH_PPM:  # knowing is worth most where most can be won
-            if e.pulse_trials < _TRIALS:
-                pulse += e.pulse_factor_sigma_permille // 3
-            if e.rest_trials < _TRIALS:
-                rest += e.rest_factor_sigma_permille // 3
         if spare > 0:
             rest = rest * p.rest_local_permille // 1000
-        back = (self._own_share() + share) * max(0, pulse) // 1000
+        back = (self._own_share + share) * max(0, pulse) // 1000
         back = min(900000, back + step[1][0] * self._empty // 1000 * max(0, rest) // 1000)
         worn = (self._own_worn + worn) * p.pulse_corroded_ppm * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
         return back, worn, lost, sei
@@ -351,13 +336,6 @@ class Scheduler:
             left = room + (dead - settled) * back // k * gone // 1000
             cycles = (cycles + max(0, left) * 1000 // per_cycle) // 2
         return cycles, sei
-
-    def _idle(self, estimates):
-        """Why nothing is done."""
-        for e in estimates:
-            if e.limited_by == LIMIT_ANODE or e.cathode_ppm + e.active_ppm < e.cathode_capacity_ppm + _SPARE_PPM:
-                return _WHY_NO_GAIN
-        return _WHY_STORED
 
     def _refused(self, estimates, action):
         """0, or the reason why an action (bit as in _given_up) is not looked at."""

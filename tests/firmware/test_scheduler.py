@@ -72,7 +72,7 @@ def test_adaptive_wins_lithium_back_and_stops_where_nothing_comes():
 
 
 def test_what_a_reservoir_covers_is_left_in_store_until_it_shows():
-    done = live("adaptive", 60, reservoir_ppm=400_000, weight_hour_ppm=100_000)[3]
+    done = live("adaptive", 60, reservoir_ppm=400_000, weight_hour_ppm=100_000, budgets=gate(pulse_allowed=0))[3]
     reservoir = live("none", 60, reservoir_ppm=400_000)[0]
     first = min(k for k, _ in done)
     assert reservoir.anode_limited and first > 10
@@ -112,7 +112,7 @@ def estimate(**changes):
     base = {
         "known": MEASURED, "limited_by": LIMIT_ANODE, "isolated_ppm": 100_000, "isolated_sigma_ppm": 20_000,
         "cathode_ppm": 900_000, "active_ppm": 0, "cathode_capacity_ppm": 1_000_000,
-        "isolated_per_cycle_ppm": 8000, "sei_per_cycle_ppm": 4000,
+        "cycles_left": 0, "isolated_per_cycle_ppm": 8000, "sei_per_cycle_ppm": 4000,
         "pulse_factor_permille": 1000, "rest_factor_permille": 1000,
         "pulse_factor_sigma_permille": 300, "rest_factor_sigma_permille": 300, "pulse_trials": 0, "rest_trials": 0,
     }  # fmt: skip
