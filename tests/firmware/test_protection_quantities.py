@@ -141,3 +141,53 @@ def test_a_rise_is_measured_over_all_the_time_it_took():
         world.tick(1000, 0)
         seen.add(world.bms.protection._values[HEATING])
     assert max(seen) <= 300 and "heating" not in world.alarms()
+
+
+def test_the_last_count_of_a_charger_is_a_current_that_falls():
+    world = World(share=0.6, policy="none")
+    watched = world.bms.protection
+    watched._then_uv[0], watched._then_count, watched._still_ppm = world.bms.readings.cell_uv[0], 1600, 0
+    held = {"belief__max_uv": world.p.max_uv, "belief__voltage_new": 1, "ledger__moved_ppm": 70}
+    assert measured(world, **held, belief__count=0)["stuck_ppm"] == 70
+    assert measured(world, belief__count=1)["stuck_ppm"] == 0 and watched._then_count == 1
+
+
+@pytest.mark.safety(6)
+def test_temperatures_that_stand_while_the_current_warms():
+    """Charge times the rate over 2C, from C/2 on; hottest and coldest sensor each by itself."""
+    world = World(share=0.6, policy="none")
+    watched = world.bms.protection
+    watched._still_ppm, world.bms.belief.voltage_new = 0, 0
+
+    def stuck(permille, moved_ppm, hot=2600, cold=2490):
+        return measured(
+            world,
+            tracker__permille=permille,
+            ledger__moved_ppm=moved_ppm,
+            belief__max_cdegc=hot,
+            belief__min_cdegc=cold,
+        )["stuck_ppm"]
+
+    assert stuck(1000, 10) == 0  # both have moved
+    assert stuck(499, 1000) == 0
+    assert stuck(500, -1000) == 250
+    assert stuck(1000, 1000) == 750
+    assert stuck(0, 1000) == 750  # no current, no proof either way
+    assert stuck(2000, 60_000) == 50_750 and stuck(30_000, 60_000) == 550_750
+    watched._hot_ppm, watched._cold_ppm = 500, 300
+    assert stuck(500, 1000) == 750
+    assert stuck(500, 1000, hot=2601) == 800  # the coldest still stands
+    assert stuck(500, 1000, hot=2601) == 1050
+    assert stuck(500, 1000, hot=2601, cold=2499) == 500 == watched._hot_ppm and watched._cold_ppm == 0
+    assert stuck(500, 1000, hot=2600, cold=2499) == 250 == watched._cold_ppm and watched._hot_ppm == 0
+    assert stuck(500, 1000, hot=2601, cold=2498) == 0
+    assert stuck(500, 1000, hot=2601, cold=2498) == 250 == watched._hot_ppm == watched._cold_ppm
+    watched._hot_ppm, watched._cold_ppm = (1 << 29) - 3, (1 << 29) - 1
+    assert stuck(500, 1000, hot=2601, cold=2498) == 1 << 29 == watched._hot_ppm == watched._cold_ppm
+
+
+def test_a_sink_that_conducts_closes_the_circuit():
+    world = World(share=0.6, policy="none")
+    closed = {"outputs__charge_enable": 0, "outputs__discharge_enable": 1, "outputs__pulse_count": 1}
+    said = {"readings__charge_switch": 0, "readings__discharge_switch": 1}
+    assert measured(world, **closed, **said, belief__count=-(10**6))["switch"] == 0
