@@ -256,9 +256,14 @@ class Tracker:
                 self._turn()
                 self._rested(self._back)
             elif main.net_ppm >= TURN_PPM and not self.ready and (self._settled or self.rest_s >= _LONG_REST_S):
-                self._back.start(kind)
-                self._rested(self._back)
-                self._complete()
+                if (
+                    main.pulse_ppm * 2 > main.net_ppm
+                ):  # a pulse belongs to the discharge it begins, however long the wait
+                    main.before_s += self.rest_s
+                else:
+                    self._back.start(kind)
+                    self._rested(self._back)
+                    self._complete()
         self.rest_s = self._rest_ms = self._settled = 0
         self._then_s = -1
 
@@ -297,7 +302,8 @@ class Tracker:
         self.rest_s = min(self.rest_s + ms // 1000, _ENOUGH_S)
         self._rest_ms = ms % 1000
         if self.rest_s >= _STOP_S and main.net_ppm - main.asked_ppm >= TURN_PPM and not self._turning:
-            self._ended(main.end)
+            if main.pulse_ppm * 2 <= main.net_ppm:
+                self._ended(main.end)
         if not belief.voltage_good or not belief.temp_good:
             self._then_s = -1
         elif self._then_s < 0 or self.rest_s - self._then_s >= _SETTLE_S:

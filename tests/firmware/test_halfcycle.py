@@ -380,3 +380,30 @@ def test_no_half_cycle_is_complete_while_the_one_before_is_still_read():
     world.go(20, 300)
     assert [h[0].kind for h in world.complete] == [1, -1]
     assert world.complete[1][0].charge_ppm == pytest.approx(0.3 * 100 * PPM_S, rel=0.02)
+
+
+def test_a_pulse_and_the_discharge_hours_after_it_are_one_half_cycle():
+    """Else no pulse that an idle hour follows had an end of discharge on either side, and taught nothing."""
+    lab = Lab().go(3600, 300, 3_900_000).go(70, 0, 4_180_000)
+    lab.go(120, -1000, 3_900_000)
+    lab.tracker.pulsed(round(120 * PPM_S), 1000, 120)
+    ended = len(lab.ended)
+    lab.go(7200, 0, 4_100_000)
+    assert len(lab.ended) == ended and lab.tracker.index == 1  # the charge
+    lab.go(3600, -300, 3_700_000).go(20, -300, 3_000_000, step_s=1).go(70, 0, 3_100_000).go(100, 300, 3_300_000)
+    assert len(lab.ended) == ended + 1 and lab.ended[-1].end == END_LOW
+    h = lab.complete[-1][0]
+    assert (h.kind, h.end, h.pulse_s, h.pulse_permille) == (-1, END_LOW, 120, 1000)
+    assert h.charge_ppm == pytest.approx((120 + 0.3 * 3620) * PPM_S, rel=0.01)
+    assert h.rest_before_s == pytest.approx(70 + 7200, abs=20) and h.ocv_before_uv == 0
+
+
+def test_a_pulse_that_is_the_smaller_part_of_a_discharge_ends_with_it():
+    lab = Lab().go(3600, 300, 3_900_000).go(70, 0, 4_180_000).go(120, -1000, 3_900_000)
+    lab.tracker.pulsed(round(120 * PPM_S), 1000, 120)
+    lab.go(1800, -300, 3_700_000)
+    ended = len(lab.ended)
+    lab.go(7200, 0, 3_800_000)
+    assert len(lab.ended) == ended + 1 and lab.ended[-1].end == END_STOPPED
+    lab.go(1800, -300, 3_700_000)
+    assert [h[0].kind for h in lab.complete] == [1, -1]
