@@ -68,6 +68,19 @@ def test_the_least_and_the_longest_pulse_are_pulses():
     assert names(world.bms.gate.refuse_pulse(world.bms, 1, world.p.pulse_max_s + 1)) == {"TOO_STRONG"}
 
 
+@pytest.mark.safety(3, 9)
+@pytest.mark.parametrize(
+    "low_cdegc, budget_ppm, name",
+    [(2500, 37_238, None), (2501, 37_238, "WINDOW"), (2500, 37_237, "PULSE_BUDGET")],
+)
+def test_a_pulse_armed_by_name_has_limits_of_its_own_too(low_cdegc, budget_ppm, name):
+    world = ready()
+    extras = world.bms.gate.extras
+    extras.which, extras.until_s[0] = 1, world.bms.clock.seconds + 1
+    extras.pulse = [2000, 300, 0, low_cdegc, 3500, 3, budget_ppm]
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == ({name} if name else set())
+
+
 @pytest.mark.safety(5)
 def test_a_pulse_that_would_take_all_the_voltage_there_is():
     """Predicted, and as low as it can be told; 0 would say that nothing was measured."""
