@@ -46,13 +46,15 @@ HOMES = {  # modules that stand inside another one in an image, in this order be
     "relith.clock": "relith.readings",
     "relith.halfcycle": "relith.readings",
     "relith.ledger": "relith.readings",
-    "relith.states": "relith.gate",
-    "relith.scheduler": "relith.gate",
-    "relith.extras": "relith.gate",
+    "relith.states": "relith.bms",
+    "relith.scheduler": "relith.inventory",
+    "relith.extras": "relith.bms",
+    "relith.gate": "relith.bms",
     "relith.catalogue": "relith.link",
     "relith.frames": "relith.link",
     "relith.udfilter": "relith.inventory",
     "relith.lossmodel": "relith.inventory",
+    "relith.outlook": "relith.inventory",
 }
 PROBED = "relith.memory"  # asks with hasattr for names of its table: they are shared with no other
 MACHINE = Path(__file__).parent / "virtual" / "machine.py"

@@ -14,7 +14,7 @@ Charge only moves lithium between C and A. What is lost shows at anchors alone:
 
 from array import array
 
-from relith import const, outlook
+from relith import const
 from relith.halfcycle import END_HIGH, END_LOW
 from relith.lossmodel import content_ppm, corrosion_ppb, isolated_ppb, moved_ppm, rest_share_ppm, sei_ppb, table, warmth
 
@@ -24,6 +24,7 @@ from relith.outlook import (
     KNOWN, LAYER, LIMIT, LIMIT_ANODE, LIMIT_CATHODE, LIMIT_NONE, LOST, LOW_CHARGE, MEASURED, NET, NET_DOUBT,
     OCV_USED, OFFSET, OUT, PLATE, PULSE, PULSE_TRIALS, RESISTANCE, RESISTANCE_SIGMA, REST, RESTED, REST_TRIALS,
     RZERO, SEI, SHORT, SINCE, STATES, STAY, STRIKES, TAPER, UNKNOWN, UNSEEN, VOLT, WARM, C, D, N, Q, S,
+    fill, hidden_doubt, missing, resistance, sags,
 )  # fmt: skip
 
 # isort: on
@@ -134,7 +135,7 @@ class Inventory:
         self.kept[WARM] = 1000
         self.kept[LOW_CHARGE] = self.kept[HIGH_CHARGE] = -1
         self.anchors = []  # (ANCHOR_*, residual in ppm) of the last half-cycle
-        outlook.fill(self)
+        fill(self)
 
     def dead(self):
         """D with what was believed to have come back and did not."""
@@ -163,7 +164,7 @@ class Inventory:
         charge = h.kind * h.charge_ppm * _PPB
         metal, swing = kept[FRESH], max(1, f.x[Q])
         after = max(0, metal + charge)
-        empty, then = (_within((swing - f.x[C]) * 1000 // swing), _within((swing - f.x[C] + charge) * 1000 // swing))
+        empty, then = _permille((swing - f.x[C]) * 1000 // swing), _permille((swing - f.x[C] + charge) * 1000 // swing)
         bound = corrosion_ppb(p, metal, metal, empty, empty, h.rest_before_s, h.temp_cdegc)
         bound += corrosion_ppb(p, metal, after, empty, then, h.duration_s, h.temp_cdegc)
         if h.kind > 0:
@@ -215,8 +216,8 @@ class Inventory:
             if f.mean(store) < 0:
                 f.positive(store)
         self._efficiency(h)
-        outlook.resistance(self.kept, h.resistance_uohm)
-        outlook.fill(self)
+        resistance(self.kept, h.resistance_uohm)
+        fill(self)
 
     def _lose(self, state, factor, expected):
         """state += factor * expected, the factor being this cell's own, learned, and slowly wandering."""
@@ -308,7 +309,7 @@ class Inventory:
         unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
         unsure += abs(drop - self._taper_uv) * _GROWN_PERMILLE // 1000
         sigma = _FULL_SIGMA + unsure * ONE // slope
-        outlook.missing(kept, sigma // _PPB)
+        missing(kept, sigma // _PPB)
         self._anchor_cathode(ANCHOR_FULL, content, sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
 
     def _anchor_cathode(self, kind, content, sigma, bias=()):
@@ -356,7 +357,7 @@ class Inventory:
         lack = ((Q, content * 1000), (C, -ONE))
         active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
-        hidden = outlook.hidden_doubt(self)
+        hidden = hidden_doubt(self)
         left = _END_SIGMA + _END_RATE * h.end_permille
         a, a_sigma = f.mean(active), root(f.variance(active) + left * left + hidden * hidden)
         cathode = _square(m, m_sigma) + _square(min(0, a), a_sigma)
@@ -401,7 +402,7 @@ class Inventory:
 
     def rest(self, uv, rest_s):
         """A voltage `rest_s` into a rest that still lasts; 1 when a soft short is suspected. Once an hour is enough."""
-        if outlook.sags(self.kept, self.profile, uv, rest_s):
+        if sags(self.kept, self.profile, uv, rest_s):
             self.kept[SHORT] = self.estimate.short_suspected = 1
         return self.estimate.short_suspected
 
@@ -422,7 +423,7 @@ class Inventory:
         f.noise(C, _RESTART_SIGMA)
         kept[LOW_CHARGE] = kept[HIGH_CHARGE] = -1
         kept[FULL_S] = 0
-        outlook.fill(self)
+        fill(self)
 
     # memory ---------------------------------------------------------------------------------------------------------
 
@@ -443,7 +444,7 @@ class Inventory:
         if min(d) < 1 or not 0 <= kept[KNOWN] <= MEASURED or not 0 <= kept[LIMIT] <= LIMIT_CATHODE:
             return False
         self.kept, f.x, f.d, f.u = kept, x, d, u
-        outlook.fill(self)
+        fill(self)
         return True
 
 
@@ -453,5 +454,5 @@ def _square(value, sigma):
     return ratio * ratio // 1000
 
 
-def _within(permille):
+def _permille(permille):
     return min(max(permille, 0), 1000)

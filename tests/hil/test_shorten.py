@@ -135,10 +135,10 @@ def test_a_traceback_is_read_back(firmware):
     apply, gate = firmware.names["apply"], firmware.names["Gate"]
     printed = f"""Traceback (most recent call last):
   File "main.py", line 3, in <module>
-  File "gate", line 1, in {apply}
+  File "bms", line 1, in {apply}
 AttributeError: '{gate}' object has no attribute '{firmware.names["crc30"]}'"""
     said = readable(printed, firmware.told).splitlines()
-    assert said[1].endswith("in <module>") and said[2] == '  File "gate", line 1, in apply'
+    assert said[1].endswith("in <module>") and said[2] == '  File "bms", line 1, in apply'
     assert said[3].startswith("AttributeError: 'Gate' object has no attribute '") and "crc30" in said[3]
 
 
@@ -146,10 +146,10 @@ def test_a_traceback_by_hand(tmp_path, capsys, monkeypatch, firmware):
     monkeypatch.setattr(image, "NAMES", tmp_path / "build" / "names.json")
     image.keep_names()
     assert json.loads(image.NAMES.read_text()) == firmware.told
-    (tmp_path / "seen").write_text(f'  File "gate", line 1, in {firmware.names["apply"]}\n')
+    (tmp_path / "seen").write_text(f'  File "bms", line 1, in {firmware.names["apply"]}\n')
     words = ["--traceback", str(tmp_path / "seen"), "--names", str(image.NAMES)]
     assert image.main(words) == 0
-    assert capsys.readouterr().out == '  File "gate", line 1, in apply\n'
+    assert capsys.readouterr().out == '  File "bms", line 1, in apply\n'
     assert image.main([*words[:3], str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err == f"{tmp_path}/none: cannot be read (No such file or directory)\n"
     (tmp_path / "none").write_text("{")
@@ -183,9 +183,9 @@ def test_modules_of_one_file_stand_in_it_in_order():
     texts = {
         "relith/link.py": "from array import array\nLAST = array('i', FIRST)\n",
         "relith/frames.py": "from array import array\nFIRST = array('i', [1])\n",
-        "relith/gate.py": "x = 1\n",
+        "relith/profile.py": "x = 1\n",
     }
     assert together(texts) == {
         "relith/link.py": "from array import array\nFIRST = array('i', [1])\nLAST = array('i', FIRST)\n",
-        "relith/gate.py": "x = 1\n",
+        "relith/profile.py": "x = 1\n",
     }
