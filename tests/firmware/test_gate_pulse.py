@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.firmware.gate_worlds import names, order, pulsing, ready, resting
+from tests.firmware.gate_worlds import WHY, names, order, pulsing, ready, resting
 from tests.firmware.rigging import World
 
 
@@ -34,9 +34,9 @@ def test_while_it_runs_only_the_sink_conducts():
 
 def test_while_nothing_speaks_against_it_the_reason_stays():
     for world in (pulsing(), resting()):
-        why = world.reason
+        world.outputs.reason = WHY["CALENDAR"]
         world.run(2)
-        assert world.state in ("PULSE", "REST") and world.reason == why != ""
+        assert world.state in ("PULSE", "REST") and world.outputs.reason == WHY["CALENDAR"]
 
 
 @pytest.mark.safety(10)

@@ -14,6 +14,23 @@ def test_a_rest_lasts_as_long_as_asked():
     assert world.outputs.charge_enable and world.bms.gate.rests == 1
 
 
+def test_a_rest_lasts_to_its_last_millisecond():
+    world = resting(3600)
+    world.bms.gate.run_ms = 3_600_000 - 101
+    world.tick(100, 0)
+    assert world.state == "REST"
+    world.tick(1, 0)
+    assert world.state == "IDLE"
+
+
+def test_where_nothing_is_asked_nothing_is_granted():
+    world = ready()
+    gate, reason = world.bms.gate, world.outputs.reason
+    gate.asked, world.bms.scheduler.reason = 0, reason + 1
+    gate.watch(world.bms)
+    assert (gate.due, gate.granted, gate.over, world.outputs.reason) == (0, 0, 0, reason)
+
+
 @pytest.mark.safety(7)
 @pytest.mark.parametrize(
     "spoil, reason",
