@@ -305,12 +305,13 @@ class Inventory:
         kept, p = self.kept, self.profile
         drop = self._drop_uv(h.end_permille, h) * kept[WARM] // root(warmth(h.temp_cdegc) * 1000)
         cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
-        content, slope = content_ppm(p, h.end_uv - drop - cold)
+        uv = h.end_uv - drop - cold
         unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
         unsure += abs(drop - self._taper_uv) * _GROWN_PERMILLE // 1000
-        sigma = _FULL_SIGMA + unsure * ONE // slope
+        wide = content_ppm(p, uv - unsure)[0] - content_ppm(p, uv + unsure)[0]  # a plateau may lie between
+        sigma = _FULL_SIGMA + wide * 500
         missing(kept, sigma // _PPB)
-        self._anchor_cathode(ANCHOR_FULL, content, sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
+        self._anchor_cathode(ANCHOR_FULL, content_ppm(p, uv)[0], sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
 
     def _anchor_cathode(self, kind, content, sigma, bias=()):
         """C = Q * content, but for a bias. A new C eight sigma and 8 % off the counted one, twice running: another cell

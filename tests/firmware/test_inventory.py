@@ -221,14 +221,29 @@ def test_gain_is_told_beyond_doubt_only_and_goes_over():
     assert f.x[GAIN] == 500_000 and inventory.gain() == 0
 
 
+PLATEAU = {
+    "ocv_content_ppm": [0, 10000, 800000, 850000, 1000000],
+    "ocv_uv": [3600000, 3420000, 3390000, 3380000, 2500000],
+}
+
+
+def test_a_full_charge_whose_drop_leaps_over_the_plateau_says_nothing():
+    """Cold and worn: the drop is as long as the steep head of the curve, and in doubt by a third."""
+    prof = profile(**PLATEAU, max_uv=3600000, resistance_uohm=1_000_000)
+    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
+    for _ in live(cell, inventory, 3):
+        pass
+    full = cell.charge()
+    full.resistance_uohm, full.end_uv = 50_000_000, prof.max_uv
+    inventory.half_cycle(full)
+    assert inventory.anchors[0][0] == ANCHOR_FULL and abs(inventory.anchors[0][1]) > 500_000
+    assert abs(inventory.estimate.cathode_ppm - cell.cathode * 1e6) < 20_000
+
+
 def test_a_plateau_beside_the_reading_says_nothing():
     """A steep foot of the curve, read where a plateau is a sensor's error away."""
-    curve = {
-        "ocv_content_ppm": [0, 10000, 800000, 850000, 1000000],
-        "ocv_uv": [3600000, 3420000, 3390000, 3380000, 2500000],
-    }
     for sigma, anchored in ((3000, False), (100, True)):
-        inventory = Inventory(profile(**curve, voltage_sigma_uv=sigma), 0)
+        inventory = Inventory(profile(**PLATEAU, voltage_sigma_uv=sigma), 0)
         cell = ToyCell(inventory.profile, 1)
         inventory.half_cycle(SimpleNamespace(**{**vars(cell.charge()), "ocv_after_uv": 3_388_000}))
         assert (ANCHOR_OCV in [kind for kind, _ in inventory.anchors]) == anchored
