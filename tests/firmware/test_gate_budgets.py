@@ -41,6 +41,18 @@ def test_what_a_pulse_books():
     assert gate.day_spent_ppm == 0 and gate.life_spent_ppm == 20_995
 
 
+def test_a_pulse_armed_by_name_takes_one_of_its_uses():
+    world = ready()
+    gate = world.bms.gate
+    world.bms.scheduler.pulse_permille, world.bms.scheduler.pulse_s = 1000, 10
+    for extra, uses in ((None, 3), ([0] * 7, 2)):
+        gate.extras.pulse, gate.extras.uses = extra, 3
+        gate.begin_pulse(world.bms)
+        assert gate.extras.uses == uses
+        gate.end_pulse(world.bms)
+        assert gate.extras.pulse is None and gate.extras.uses == uses
+
+
 def test_a_day_is_a_day():
     world = ready()
     gate, clock = world.bms.gate, world.bms.clock

@@ -184,3 +184,16 @@ def test_the_first_second_of_a_pulse_may_draw_anything():
         world.bms.tracker.permille = 0
         world.bms.gate.run_ms = run_ms
         assert names(world.bms.gate._end_pulse(world.bms)) == expected
+
+
+@pytest.mark.safety(3, 5)
+@pytest.mark.parametrize("high_cdegc, name", [(2500, None), (2499, "WINDOW")])
+def test_a_running_pulse_armed_by_name_keeps_its_own_limits(high_cdegc, name):
+    world = pulsing()
+    world.run(2)
+    extras = world.bms.gate.extras
+    extras.which, extras.until_s[0] = 1, world.bms.clock.seconds + 1
+    extras.pulse = [2000, 300, 0, 1500, high_cdegc, 3, 50_000]
+    assert names(world.bms.gate._end_pulse(world.bms)) == ({name} if name else set())
+    world.bms.stop(1)  # what presses more is told
+    assert names(world.bms.gate._end_pulse(world.bms)) == {"STOP"}
