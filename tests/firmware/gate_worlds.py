@@ -6,8 +6,13 @@ from relith.inventory import INFERRED, UNKNOWN
 
 from tests.firmware.rigging import World
 
-_NUMBERS = vars(gate_module) | vars(extras_module)
-WHY = {name.removeprefix("_WHY_"): value for name, value in _NUMBERS.items() if name.startswith("_WHY_")}
+
+def _numbers(module):
+    return {name.removeprefix("_WHY_"): value for name, value in vars(module).items() if name.startswith("_WHY_")}
+
+
+WHY = _numbers(gate_module)
+EXTRAS_WHY = WHY | _numbers(extras_module)
 
 
 def ready(share=0.5, **changes):

@@ -3,7 +3,8 @@
 import pytest
 from relith.inventory import INFERRED, MEASURED, UNKNOWN
 
-from tests.firmware.gate_worlds import WHY, pulsing, ready
+from tests.firmware.gate_worlds import EXTRAS_WHY as WHY
+from tests.firmware.gate_worlds import pulsing, ready
 from tests.firmware.rigging import World
 
 HEATING, STRIP, PLATING, CHARGING, DISCHARGE = 1, 2, 3, 4, 5
@@ -119,16 +120,16 @@ def test_its_own_window_before_it(cdegc):
 
 @pytest.mark.safety(6)
 def test_warming_is_what_it_is_for_and_the_hot_limit_ends_it():
-    world = asked(HEATING)
+    world = asked(HEATING, extra_self_heating=MEMBERS | {"high_cdegc": 3800})
     world.fill().run(60, until="PULSE").run(5)
-    world.bms.protection._then_cdegc = world.board.temp_cdegc = 3400  # 9 degrees warmer: the end of any other pulse
+    world.bms.protection._then_cdegc = world.board.temp_cdegc = 3700  # 12 degrees warmer: the end of any other pulse
     world.run(1)
     assert world.state == "PULSE"
     world.bms.protection.tighter_cdegc = 101
     world.bms.gate.watch(world.bms)
     assert world.bms.gate.over == WHY["WINDOW"]
     other = pulsing()
-    other.board.temp_cdegc = 2900
+    other.board.temp_cdegc = 3700
     other.run(1)
     assert other.state == "IDLE" and why(other) == WHY["HEAT"]
 

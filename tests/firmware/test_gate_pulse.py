@@ -73,7 +73,7 @@ ABORTS = {  # what goes wrong during a pulse -> reason
     "the user does not consent now": lambda w: setattr(w.bms.readings, "user_consent", 0),
     "not armed, or the arm token has expired": lambda w: w.bms.disarm(),
     "the voltage fell below what a pulse may reach": lambda w: w.bms.readings.cell_uv.__setitem__(0, 2_999_999),
-    "the temperature rose too much": lambda w: w.bms.readings.temp_cdegc.__setitem__(0, 2801),
+    "the temperature rose too much": lambda w: w.bms.readings.temp_cdegc.__setitem__(0, 3501),
     "the pulse current was not what was asked": lambda w: setattr(w.bms.readings, "current_count", -100_000),
 }
 
@@ -158,7 +158,7 @@ def test_a_pulse_stronger_than_a_load_may_be_is_delivered_whole():
 
 RUNNING = {  # a running pulse: what is just fine -> what ends it
     "VOLTAGE": lambda w, over: setattr(w.bms.belief, "min_uv", w.p.min_uv - over),
-    "HEAT": lambda w, over: setattr(w.bms.belief, "max_cdegc", w.bms.gate._began_cdegc + 300 + over),
+    "HEAT": lambda w, over: setattr(w.bms.belief, "max_cdegc", w.bms.gate._began_cdegc + 1000 + over),
     "LATE": lambda w, over: setattr(w.bms.clock, "elapsed_ms", w.bms.outputs.next_tick_ms + 200 + over),
     "PULSE_BUDGET": lambda w, over: setattr(w.bms.gate, "_moved_ppm", w.p.pulse_budget_ppm + over),
     "CURRENT": lambda w, over: setattr(w.bms.tracker, "permille", 800 - over),

@@ -213,7 +213,7 @@ END_PULSE = {
     "HARD": lambda w, r: setattr(w.bms, "short_suspected", 1),
     "LOCKED": lambda w, r: w.bms.protection.lock(),
     "VOLTAGE": lambda w, r: r.cell_uv.__setitem__(0, 2_999_999),
-    "HEAT": lambda w, r: r.temp_cdegc.__setitem__(0, 2801),
+    "HEAT": lambda w, r: r.temp_cdegc.__setitem__(0, 3501),
     "LATE": lambda w, r: None,
     "CURRENT": lambda w, r: setattr(r, "current_count", -100_000),
     "DELIVERED": lambda w, r: setattr(w.bms.gate, "pulse_ms", 0),
@@ -262,5 +262,5 @@ def test_why_a_pulse_ends_is_told_and_logged(name):
 
 
 def test_every_reason_of_the_gate_is_here():
-    """A cell outside the pulse window is an alarm already, and told as one."""
-    assert set(WHY) - {"WINDOW"} == set(NO_PULSE) | set(END_REST) | set(END_PULSE)
+    """A cell outside the pulse window is an alarm already, and told as one; slow charging is no refusal."""
+    assert set(WHY) - {"WINDOW", "SLOW"} == set(NO_PULSE) | set(END_REST) | set(END_PULSE)
