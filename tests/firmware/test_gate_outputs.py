@@ -65,6 +65,21 @@ def test_full_and_empty_close_their_switch():
     assert (world.outputs.charge_enable, world.outputs.discharge_enable) == (1, 0)
 
 
+@pytest.mark.parametrize("which, paused", [(4, "charge_limit_count"), (5, "discharge_limit_count")])
+def test_a_shape_that_pauses_holds_back_its_own_direction_only(which, paused):
+    world = ready()
+    extras, p = world.bms.gate.extras, world.p
+    extras.which, extras.shape = which, [400, 60, 15, 1500, 3500, 1, 900_000]
+    extras.until_s[which - 1] = world.bms.clock.seconds + 1
+    world.bms.belief.max_uv = 3_900_000
+    full = {"charge_limit_count": p.charge_max_count, "discharge_limit_count": p.discharge_max_count}
+    own = 400 * p.one_c_count // 1000
+    for at_ms, most in ((59_999, own), (60_000, 0), (74_999, 0), (75_000, own)):
+        extras._ms = at_ms - world.bms.clock.elapsed_ms
+        world.bms.gate.apply(world.bms)
+        assert {name: getattr(world.outputs, name) for name in full} == full | {paused: most}
+
+
 @pytest.mark.safety(1)
 def test_stop_is_at_once_and_over_when_released():
     world = ready()
@@ -130,6 +145,7 @@ def test_a_bled_cell_is_not_compared():
         lambda w: setattr(w.bms.belief, "count", -1),
         lambda w: setattr(w.bms.protection, "alarms", 1),
         lambda w: setattr(w.bms.machine, "state", STATES.index("REST")),
+        lambda w: setattr(w.bms.machine, "state", STATES.index("PULSE")),
         lambda w: w.bms.stop(1),
     ],
 )
