@@ -330,10 +330,12 @@ class Inventory:
                         self.kept[k] = kept[k]
                 return
             kept[DOUBTS] = 0
-            if off > _GATE * doubt:  # charge passed unseen: no gain, offset or capacity is to blame
-                f.noise(C, off)
         elif kept[KNOWN] == UNKNOWN and not kept[LOST]:
             kept[KNOWN] = INFERRED
+        if off > _GATE * doubt:  # charge passed unseen: no gain and no offset is to blame
+            f.noise(C, off)
+            if kept[CYCLES] <= _FORMED:  # or sites were formed away
+                f.noise(Q, off)
         self._update(kind, h, sigma)
 
     def _end_of_discharge(self, h, trial):
