@@ -1,10 +1,12 @@
 """How fast the gate lets the user charge: the scheduler's advice, and what outranks it."""
 
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.firmware.gate_worlds import ready
+from tests.firmware.gate_worlds import WHY, ready
 
 SLOW = "charging slowly: there is time until the cell must be full, and slow plating is compact"
 
@@ -64,9 +66,33 @@ def test_its_reason_is_told_once_when_it_begins_to_bind():
     assert world.reason == SLOW  # the next charge says so again
 
 
+@pytest.mark.parametrize("minutes", [310, 360, 480, 600, 700])
+def test_no_faster_than_the_deadline_needs(minutes):
+    """A minute and a per mille over at most."""
+    world = ready()
+    p = world.p
+    need = p.charge_max_permille * (p.full_charge_s + 60) / (minutes * 60)
+    assert need - 1 < limit(world, 0, minutes * 60) <= need + 1
+
+
+@pytest.mark.parametrize("advice, over, told", [(300, 1, True), (300, 0, False), (500, 1, False)])
+def test_its_reason_is_that_of_a_charge_held_back(advice, over, told):
+    world = ready()
+    world.outputs.reason = WHY["CALENDAR"]
+    world.bms.belief.count = world.p.idle_count + over
+    limit(world, advice)
+    assert (world.reason == SLOW) == told
+
+
+@cache
+def quiet():
+    return ready()
+
+
 @given(st.integers(-10, 10_000), st.integers(-1, 31_536_000), st.integers(0, 1), st.integers(0, 1))
 def test_it_never_raises_a_limit_and_never_breaks_a_deadline(advice, full_in_s, consent, clock):
-    world, p = _WORLD, _WORLD.p
+    world = quiet()
+    p = world.p
     permille = limit(world, advice, full_in_s, user_consent=consent, clock_known=clock)
     count = world.outputs.charge_limit_count
     assert 0 < count <= p.charge_max_count
@@ -78,6 +104,3 @@ def test_a_short_time_kept_free_divides_by_nothing():
     world = ready(full_charge_s=0)
     assert limit(world, 300, 1) == limit(world, 300, 59) == pytest.approx(500, abs=0.1)  # too late to be sure
     assert limit(world, 300, 6000) == pytest.approx(300, abs=0.1)
-
-
-_WORLD = ready()

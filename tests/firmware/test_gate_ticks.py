@@ -99,6 +99,16 @@ def test_the_longest_wait_to_the_millisecond():
     world.bms.tracker.full = world.bms.tracker.empty = 0
 
 
+def test_a_current_is_watched_for_the_limit_it_goes_to_and_not_for_the_other():
+    world = ready()
+    p, idle = world.p, {"machine__state": STATES.index("IDLE"), "tracker__permille": 500}
+    low, high = p.min_uv + 1000, p.soft_max_uv - 100
+    inward = waits(world, **idle, belief__count=1, belief__min_uv=low, belief__max_uv=3_300_000)
+    assert inward == (low - p.hard_min_uv) * 36 // p.discharge_max_permille
+    outward = waits(world, **idle, belief__count=-1, belief__min_uv=4_000_000, belief__max_uv=high)
+    assert outward == (p.hard_max_uv - high) * 180 // p.charge_max_permille > 100
+
+
 def test_the_wait_of_a_pulse_and_of_a_rest():
     world = pulsing(seconds=2)
     world.bms.gate.run_ms = 1950
