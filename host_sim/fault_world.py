@@ -1,8 +1,8 @@
 """The world of the fault campaign: a string of two cells under the firmware in each of its states, and parts that fail.
 
 Charger and load keep the current limits that they are sent, but know no voltage: what the cell's limits rest on is the
-firmware. The truth is watched at every step. Sensors fail as `host_sim.sensors` has it; switches, sink, flash and link
-fail here, in the same verbs.
+firmware. The truth is watched in every step of the simulation, WATCH_STEP_S at most, and not only where the firmware
+ticks. Sensors fail as `host_sim.sensors` has it; switches, sink, flash and link fail here, in the same verbs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from typing import Any
 
 import numpy as np
 from relith.bms import Bms
@@ -17,7 +18,7 @@ from relith.catalogue import TO_BOARD
 from relith.frames import close
 from relith.profile import Profile
 
-from host_sim.cell import Cell, Control, load_parameters
+from host_sim.cell import Cell, Control, Outcome, load_parameters
 from host_sim.firmware import CUT_OFF_SHARE, ratings
 from host_sim.loop import ClosedLoop, MemoryStore
 from host_sim.plant import Plant
@@ -30,9 +31,34 @@ CELLS = 2
 BOARD_WAIT_S = 4.0  # a board never waits longer (firmware/boards/base.py), whatever the state allows
 SWING_S = 15.0  # the current changes this often: a driver's foot, a varying sun
 CHARGE_PERMILLE, DISCHARGE_PERMILLE = (150, 400), (-100, -500)
+HOT_PERMILLE, HEAVY_PERMILLE = (-100, -1000), (-1150, -1200)  # what warms a cell
+PACKED = {"heat_transfer_w_k_cm2": 3e-5, "heat_capacity_j_k_cm2": 0.03}  # a cell tight between others: it warms fast
+OVEN_DEGC = 59.0  # below the hard limit, which a cell passes with the heat of such a load
+WATCH_STEP_S = 0.1
+PULSE_S = 60
+EMPTY_V = 3.5  # of a cell that rests after its discharge
 REDRAW_S = 1.0  # garbage and intermittent parts choose anew this often
 SEED = 6
 HELLO = 0  # place in catalogue.TO_BOARD; taken whatever its session and number
+
+
+class String(Series):
+    """A string that is looked at in every step: `watch(seconds)` after each."""
+
+    step_s = math.inf  # of those steps; a stage is reached in strides
+    watch: Any = None
+
+    def advance(self, control: Control, duration_s: float, ambient_degc: float | None = None) -> Outcome:
+        """As `Series.advance`, in steps."""
+        gone_s = 0.0
+        while True:
+            piece_s = min(self.step_s, duration_s - gone_s)
+            outcome = super().advance(control, piece_s, ambient_degc)
+            gone_s += outcome.elapsed_s
+            if self.watch:
+                self.watch(outcome.elapsed_s)
+            if outcome.event or outcome.elapsed_s < piece_s - 1e-9 or gone_s >= duration_s - 1e-9:
+                return Outcome(gone_s, outcome.event)
 
 
 class Flow(Actor):
@@ -58,7 +84,8 @@ class Flow(Actor):
 class FaultyPlant(Plant):
     """Switches and sink that fail in every verb.
 
-    off: never conducts. stuck: stays as it is. garbage: anything, drawn every second (the sink up to twice its
+    off: never conducts. stuck: stays as it is, or with a magnitude conducts for good (the sink as much as it can).
+    garbage: anything, drawn every second (the sink up to twice its
     strongest, when told to draw). wrong: a switch does the opposite; the sink draws 1 + magnitude of what it is told,
     and, told nothing, draws as much as in its last pulse. slow, delayed: follows only after magnitude (s, ms).
     intermittent: opens for a share `magnitude` of the time.
@@ -104,6 +131,8 @@ class FaultyPlant(Plant):
             return self._share() < 0.5
         if verb == "wrong":
             return not commanded
+        if verb == "stuck" and magnitude:
+            return True
         if verb in ("slow", "delayed"):
             return bool(self._late(name, commanded, was, magnitude if verb == "slow" else magnitude * 1e-3))
         if verb == "intermittent":
@@ -120,6 +149,8 @@ class FaultyPlant(Plant):
             drawn_a = commanded_a * (1.0 + magnitude) if commanded_a else self.strongest_a
         elif verb in ("slow", "delayed"):
             drawn_a = self._late("sink", commanded_a, self.pulse_a, magnitude if verb == "slow" else magnitude * 1e-3)
+        elif verb == "stuck" and magnitude:
+            drawn_a = self.strongest_a
         elif verb == "intermittent":
             drawn_a = commanded_a if self._share() >= magnitude else 0.0
         else:
@@ -223,7 +254,7 @@ class FaultyStream:
 class Bench:
     """The loop around `CELLS` cells, and its truth: `exceeded` names the first limit of a cell that was passed."""
 
-    def __init__(self, profile: Profile, store: FaultyStore, cells: Series, start_ms: int = 0):
+    def __init__(self, profile: Profile, store: FaultyStore, cells: String, start_ms: int = 0):
         one_c_a = profile.one_c_ua * 1e-6
         self.profile, self.store, self.stream = profile, store, FaultyStream()
         self.ratings = ratings(profile, 0.3 * one_c_a, 0.5 * one_c_a, 0.1 * one_c_a)
@@ -236,6 +267,7 @@ class Bench:
         self.flow = Flow(self.ratings)
         self.loop = ClosedLoop(cells, self.bms, sensors, self.flow, plant)
         self.loop.longest_s = BOARD_WAIT_S
+        cells.watch = self._watch
         self.exceeded = ""
         self._over_s = 0.0
         store.stall = self.stall
@@ -247,8 +279,7 @@ class Bench:
 
     def step(self) -> None:
         """One tick and the time until the next, the truth watched."""
-        last = self.loop.step()
-        self._watch(last.elapsed_s)
+        self.loop.step()
 
     def stall(self, seconds: float) -> None:
         """The tick hangs: time goes on with what conducts."""
@@ -259,7 +290,6 @@ class Bench:
         loop.time_s += passed_s
         loop.plant.elapse(loop.time_s)
         loop._sense(passed_s, control.value * passed_s, control.value)
-        self._watch(passed_s)
 
     def _watch(self, elapsed_s: float) -> None:
         """Safety margins of the campaign: 50 mV, 2 degC, 10 % of current for 200 ms."""
@@ -269,11 +299,35 @@ class Bench:
                 self.exceeded = self.exceeded or f"cell {k} at {cell.voltage_v:.3f} V"
             if cell.temperature_degc > p.hard_high_cdegc * 1e-2 + 2.0:
                 self.exceeded = self.exceeded or f"cell {k} at {cell.temperature_degc:.1f} degC"
-        permille = self.loop.terminals.current_a / self.ratings.one_c_a * 1e3
+        permille = self.loop.cell.current_a / self.ratings.one_c_a * 1e3
         over = permille > 1.1 * p.charge_hard_permille or -permille > 1.1 * p.discharge_hard_permille
         self._over_s = self._over_s + elapsed_s if over else 0.0
         if self._over_s > 0.2:
             self.exceeded = self.exceeded or f"{permille:.0f} per mille of 1C for {self._over_s:.1f} s"
+
+    def rouse(self) -> None:
+        """Somebody clears what is latched, and ends any rest, pulse or storage."""
+        self.bms.clear()
+        self.bms.stop(1)
+        self.bms.wishes.storage = 0
+
+    def use(self, permille: tuple[int, int] | None = None) -> None:
+        """Somebody switches a load on, or goes on as before; an empty cell is charged."""
+        self.bms.stop(0)
+        if permille or self.flow.low == self.flow.high:
+            empty = self.loop.cells[0].voltage_v < EMPTY_V
+            self.flow.low, self.flow.high = permille or (CHARGE_PERMILLE if empty else DISCHARGE_PERMILLE)
+
+    def calm(self) -> None:
+        """No load, no charger, a room."""
+        self.flow.low = self.flow.high = 0
+        self.loop.ambient_degc = 25.0
+
+    def order(self) -> None:
+        """The scheduler asks for a pulse, as after a charge."""
+        scheduler, gate = self.bms.scheduler, self.bms.gate
+        scheduler.pulse_permille, scheduler.pulse_s = self.profile.pulse_fixed_permille, PULSE_S
+        gate.asked, self.bms.tracker.since_end_ppm = 1, 0
 
     def run(self, seconds: float) -> Bench:
         """At least so long."""
@@ -311,8 +365,8 @@ def profile() -> Profile:
 def stages() -> dict[str, Bench]:
     """A bench in every state, reached by living: charge, pulse, discharge, rest, heat, misuse, neglect."""
     p = profile()
-    parameters = load_parameters("liu21-carbonate")
-    string = Series([Cell(parameters, p.electrode_area_mm2 * 1e-2) for _ in range(CELLS)])
+    parameters = load_parameters("liu21-carbonate").replace(by="stack", **PACKED)
+    string = String([Cell(parameters, p.electrode_area_mm2 * 1e-2) for _ in range(CELLS)])
     bench = Bench(p, FaultyStore(), string)
     bench.bms.commission()
     bench.bms.arm(p.arm_days)
@@ -327,7 +381,7 @@ def stages() -> dict[str, Bench]:
     bench.until(lambda: lab.phase == "discharge")
     bench.until(lambda: bench.state == "PULSE").run(90)
     found["PULSE"] = bench.clone()
-    bench.until(lambda: lab.phase == "discharge" and loop.cells[0].voltage_v < 3.6)
+    bench.until(lambda: lab.phase == "discharge" and loop.cells[0].voltage_v < 3.8)
     for name, currents, pause_s in (("DISCHARGE", DISCHARGE_PERMILLE, 60), ("IDLE", (0, 0), 120)):
         loop.actor = flow
         flow.low, flow.high = currents
@@ -339,23 +393,24 @@ def stages() -> dict[str, Bench]:
     storage = found["IDLE"].clone()
     storage.bms.wishes.storage = 1
     found["STORAGE"] = storage.run(30)
-    hot = found["IDLE"].clone()
-    hot.loop.ambient_degc = 50.0
-    hot.flow.low, hot.flow.high = DISCHARGE_PERMILLE
-    hot.until(lambda: hot.state == "SOFT_LIMIT" and hot.loop.cells[0].temperature_degc > 48.0)
-    found["SOFT_LIMIT"] = hot
-    for name, share in (("FAULT", -0.35), ("LOCKOUT", -0.50)):
-        broken = found["IDLE"].clone()
-        broken.loop.sensors.fault("cell0", "wrong", share)
-        broken.until(lambda one=broken, name=name: one.state == name)
-        broken.loop.sensors.fault("cell0", "ok")
-        found[name] = broken.run(30)
     full = found["IDLE"].clone()
     full.flow.low, full.flow.high = CHARGE_PERMILLE
-    found["CHARGE"] = full.until(lambda: full.state == "CHARGE" and full.loop.cells[0].voltage_v > 4.1)
+    found["CHARGE"] = full.until(lambda: full.state == "CHARGE" and full.loop.cells[0].voltage_v > 4.1).clone()
+    hot = full  # full enough to be drawn from until it is too hot
+    hot.loop.ambient_degc = 50.0
+    hot.flow.low, hot.flow.high = HOT_PERMILLE
+    hot.until(lambda: hot.state == "SOFT_LIMIT" and hot.loop.cells[0].temperature_degc > 48.0)
+    found["SOFT_LIMIT"] = hot
+    for name, share in (("FAULT", -0.40), ("LOCKOUT", -0.55)):
+        broken = found["IDLE"].clone()
+        broken.loop.sensors.fault("cell0", "wrong", share)
+        broken.until(lambda one=broken, name=name: one.state == name, 1000.0)
+        broken.loop.sensors.fault("cell0", "ok")
+        found[name] = broken.run(30)
     found["BOOT"] = found["IDLE"].clone()
     for bench in found.values():
         bench.exceeded = ""
+        bench.loop.cell.step_s = WATCH_STEP_S
     return {name: found[name] for name in STATES}
 
 

@@ -112,7 +112,7 @@ def outputs(charge=0, pulse=0):
 )  # fmt: skip
 def test_a_switch_fails_as_told(verb, followed):
     plant = FaultyPlant(1e-6, 10.0, 10.0)
-    plant.fault("charge_switch", verb, 2000.0 if verb == "delayed" else 2.0)
+    plant.fault("charge_switch", verb, {"delayed": 2000.0, "slow": 2.0}.get(verb, 0.0))
     seen = []
     for time_s, told in enumerate((1, 0, 1, 1)):
         plant.apply(outputs(told), 2.0 * time_s)
