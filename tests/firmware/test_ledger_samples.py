@@ -110,6 +110,8 @@ def test_a_short_lapse_is_bridged():
     board.readings.current_ok = 1
     ledger.count(board.pass_(600, 1000), board.belief, False)
     assert ledger.booked == BY_SAMPLES and net_us(ledger, (430_200, 0)) == 1_000_000_000
+    ledger.count(board.pass_(1500, 1000), board.belief, False)  # and forgotten
+    assert ledger.booked == BY_SAMPLES and net_us(ledger, (430_200, 0)) == 2_500_000_000
 
 
 @given(st.lists(st.tuples(st.integers(100, 900), st.booleans(), st.booleans()), min_size=3, max_size=40), COUNTS)
