@@ -1,11 +1,12 @@
 """Pulse, rest, or leave the cell alone: asked once after every half-cycle. It requests; the gate alone grants.
 
-`adaptive` compares plans, each an action repeated every so many cycles until the cell's end. The cell has `room`, the
-lithium it can lose until 80 % are left, and isolated lithium D. A cycle binds `sei` for good and isolates `lost`; a
-plan returns the share f of D and corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
+`adaptive` looks at three plans, the best pulse, the best rest and both in every cycle until the cell's end, and asks
+for today's step with which the best of them is worth most. The cell has `room`, the lithium it can lose until 80 % are
+left, and isolated lithium D. A cycle binds `sei` for good and isolates `lost`; a plan returns the share f of D and
+corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
 k = f + c    cycles * (sei + lost * c/k) = room + f/k * (D - lost/k) * (1 - exp(-k * cycles))
 A plan is worth cycles * (depth - w_h * hours - w_q * charge spent) in equivalent full cycles. While a reservoir covers
-the loss, D is kept in store for rests to come: what is fetched later costs no more, and then it can be measured.
+the loss, a plan may also begin when it is spent: D is in store, and then it can be measured.
 """
 
 from struct import calcsize, pack, unpack
