@@ -107,6 +107,11 @@ def firmware_plan() -> Plan:
     return _planned(tuple((str(path.relative_to(FIRMWARE)), path.read_text()) for path in paths))
 
 
+def forget_names() -> None:
+    """After a change of `hil.names.HOMES`: what the names of the firmware are is asked anew."""
+    _planned.cache_clear()
+
+
 @functools.lru_cache(1)
 def _planned(sources: tuple[tuple[str, str], ...]) -> Plan:
     rows = [line.split() for line in (FIRMWARE / "relith" / "schema.txt").read_text().splitlines() if line]
