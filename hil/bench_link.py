@@ -39,7 +39,6 @@ PROFILE = image.PROFILES / "liu21_nmc532.json"
 CHUNK = 100_000  # bytes between two savings
 PARTS = {"random": 2_000_000, "damaged": 6_000_000, "guided": 2_000_000}
 HEAP_NOISE = 100_000  # bytes that the MicroPython run is given ten times
-MODULES = ("link", "commands", "log")  # frames and catalogue are inside link (hil/names.py)
 ASK = {"command": COMMANDS["stop"].code, "a": 0, "b": 0}
 
 
@@ -238,10 +237,8 @@ def on_micropython(firmware: dict[str, bytes]) -> tuple[int, int, int]:
             if name.startswith("relith/"):
                 processor.put(f"/flash/{name}", data)
         processor.put("/flash/profile.json", firmware["profile.json"])
-        before = _heap(
-            processor, "from relith import clock, gate, inventory, journal, memory, profile, protection, scheduler"
-        )
-        code = _heap(processor, "from relith import link, commands, log") - before
+        before = _heap(processor, "from relith import inventory, profile, readings")
+        code = _heap(processor, "from relith import link") - before
         processor.put("/flash/noise", _noise())
         processor.exec(image.at_prompt("noise = open('/noise', 'rb').read()" + HEAP + TIMED))
         first = _heap(processor, image.at_prompt("feed()"))
@@ -306,7 +303,7 @@ def rows() -> list[dict]:
         firmware = image.build("virtual", PROFILE)
         growth, cost_us, heap = on_micropython(firmware)
     rate, p99_ms, most_ms = lockstep()
-    size = sum(len(firmware[f"relith/{name}.mpy"]) for name in MODULES)
+    size = len(firmware["relith/link.mpy"])  # frames and catalogue are inside it (hil/names.py)
 
     def row(name: str, value: float, unit: str, target: str | None = None) -> dict:
         return {"name": name, "value": value, "unit": unit, "target": target}
@@ -325,6 +322,6 @@ def rows() -> list[dict]:
         row("lockstep over a pseudo-terminal, MicroPython for WebAssembly", rate, "ticks/s", ">= 300"),
         row("the same, 99th percentile of a tick", p99_ms, "ms"),
         row("the same, longest tick", most_ms, "ms"),
-        row("link, frames, catalogue, commands and log as .mpy", size, "bytes"),
-        row("heap of link, frames, catalogue, commands and log", heap, "bytes"),
+        row("link, frames and catalogue as .mpy", size, "bytes"),
+        row("heap of link, frames and catalogue", heap, "bytes"),
     ]
