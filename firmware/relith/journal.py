@@ -60,9 +60,10 @@ class Journal:
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1
-        if self._slot < 0:
+        newest = found[self._slot] if self._slot >= 0 else None
+        if newest is None:
             return None
-        self.sequence, payload = found[self._slot]
+        self.sequence, payload = newest
         return payload
 
     def save(self, payload):
