@@ -189,6 +189,14 @@ def test_the_first_save_is_written_twice():
     assert Journal(store).save(b"first") and store.slots[0] == store.slots[1] == encode(1, b"first")
 
 
+def test_where_no_slot_is_good_the_next_save_is_written_twice_as_well():
+    store = Store()
+    store.slots = [b"bad", b"bad"]
+    journal = Journal(store)
+    assert journal.load() is None and journal.save(b"anew")
+    assert [decode(raw)[1] for raw in store.slots] == [b"anew", b"anew"]
+
+
 def test_payload_too_long_and_foreign_record_are_refused():
     with pytest.raises(ValueError):
         encode(1, bytes(65536))
