@@ -328,7 +328,8 @@ GATE_FIELDS = {
     "cell_count": 1, "charge_max_permille": 2000, "discharge_max_permille": 4000, "taper_count": 1 << 20,
     "pulse_low_cdegc": 1000, "pulse_high_cdegc": 4000, "pulse_max_permille": 2000, "pulse_max_s": 600,
     "pulse_budget_ppm": 170000, "day_budget_ppm": 400000, "life_budget_ppm": 100000000, "cooldown_s": 1800,
-    "rest_max_s": 43200, "storage_after_s": 172800, "rest_floor_uv": 2700000, "full_charge_s": 21600,
+    "rest_max_s": 43200, "storage_after_s": 172800, "rest_floor_uv": 2700000,
+    "full_charge_s": 24300,  # an aged cell of these charges in 6.2 h
     "pulse_fixed_permille": 1000, "pulse_fixed_s": 120, "rest_fixed_s": 21600, "rest_period_s": 0,
     "policy": POLICIES.index("adaptive"), "one_c_count": 200000,
 }  # fmt: skip
