@@ -2,8 +2,8 @@
 
 All in ppm of nominal capacity outside, ppb inside; C counts from full charge, so that C = 0 there. C, S and D are
 carried with the total N, and A = N - C - S - D follows. With them the filter carries what it learns about this cell and
-its sensors: the cathode's capacity Q, gain and offset of the current, bias of the voltage, and factors on the profile's
-expected loss and recovery.
+its sensors: the cathode's capacity Q, gain and offset of the current, bias of the voltage, what a full charge is off
+by, and factors on the profile's expected loss and recovery.
 
 Charge only moves lithium between C and A. What is lost shows at anchors alone:
   rested voltage          C = Q * content(OCV)
