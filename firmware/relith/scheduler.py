@@ -259,7 +259,7 @@ class Scheduler:
         pulse = self._top(estimates, [(x, rests[0]) for x in pulses], None)[1][0]
         rest = self._top(estimates, [(_NO_PULSE, x) for x in rests], None)[1]
         both = self._top(estimates, [(pulse, x) for x in rests], None)[1]
-        best = (-(1 << 60),)
+        best = -(1 << 60), (pulse, rests[0])
         for plan in ((pulse, rests[0]), rest, both):
             steps = [(x, plan[1]) for x in pulses] if action == PULSE else [(plan[0], x) for x in rests]
             best = max(best, self._top(estimates, steps, plan))
