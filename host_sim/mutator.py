@@ -89,8 +89,10 @@ def _wrongs(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
         case ast.Constant(value=int(value)):
             yield ast.Constant(value + 1), "+1"
             yield ast.Constant(value - 1), "-1"
-        case ast.Compare(ops=[op]) if type(op) in COMPARE:
-            yield ast.Compare(node.left, [COMPARE[type(op)]()], node.comparators), "compare"
+        case ast.Compare(ops=ops):
+            for k, op in enumerate(ops):  # each link of a chain
+                other = ast.Compare(node.left, [*ops[:k], COMPARE[type(op)](), *ops[k + 1 :]], node.comparators)
+                yield other, "compare" if len(ops) == 1 else f"compare {k + 1}"
         case ast.BoolOp(op=op):
             yield ast.BoolOp(ast.Or() if isinstance(op, ast.And) else ast.And(), node.values), "and-or"
         case ast.UnaryOp(op=ast.Not()):
@@ -99,10 +101,14 @@ def _wrongs(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield node.operand, "sign"
         case ast.BinOp(op=op) if type(op) in ARITHMETIC and not isinstance(node.left, ast.Constant | ast.JoinedStr):
             yield ast.BinOp(node.left, ARITHMETIC[type(op)](), node.right), "operator"
-        case ast.AugAssign(op=op) if type(op) in ARITHMETIC:
-            yield ast.AugAssign(node.target, ARITHMETIC[type(op)](), node.value), "operator"
+        case ast.AugAssign(op=op):
+            if type(op) in ARITHMETIC:
+                yield ast.AugAssign(node.target, ARITHMETIC[type(op)](), node.value), "operator"
+            yield ast.Pass(), "drop"
         case ast.Assign() | ast.Expr(value=ast.Call()):
             yield ast.Pass(), "drop"
+        case ast.Return(value=ast.AST() as value) if not isinstance(value, ast.Constant):
+            yield ast.Return(ast.Constant(0)), "return"
         case ast.Call(func=ast.Name(id="min" | "max" as name)):
             yield ast.Call(ast.Name("max" if name == "min" else "min", ast.Load()), node.args, node.keywords), "min-max"
         case ast.If():
@@ -121,8 +127,12 @@ def _table_wrongs(node: ast.Tuple, width: int) -> Iterator[tuple[ast.AST, str]]:
             if width == 2:
                 crossed = [[here[0], there[1]], [there[0], here[1]]]
                 others.append(([*rows[:k], *crossed, *rows[k + 2 :]], f"swap rows {k} and {k + 1}, what they lead to"))
+        made = {ast.dump(node)}  # rows that read the same, swapped, are the table as it was
         for some, kind in others:
-            yield ast.Tuple([one for row in some for one in row], node.ctx), kind
+            other = ast.Tuple([one for row in some for one in row], node.ctx)
+            if ast.dump(other) not in made:
+                made.add(ast.dump(other))
+                yield other, kind
 
 
 def _places(tree: ast.Module) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:

@@ -46,6 +46,33 @@ def test_every_kind_is_made_and_every_mutant_differs():
         mutator.mutated(SOURCE, 10**6)
 
 
+def made_of(source):
+    return {text_of(source, one.number): one.what.split(" | ")[2] for one in mutator.mutants("gate", source)}
+
+
+def test_every_link_of_a_chain_is_compared_wrongly():
+    made = made_of("def f(a):\n    return 0 < a <= b\n")
+    kinds = {text.rpartition("return ")[2]: kind.partition(":")[0] for text, kind in made.items()}
+    assert kinds["0 <= a <= b"] == "compare 1" and kinds["0 < a < b"] == "compare 2"
+    assert kinds["0"] == "return"
+
+
+def test_what_is_added_may_be_forgotten():
+    made = made_of("def f(a):\n    a |= b\n    a ^= b\n")
+    texts = {text for text, kind in made.items() if kind.startswith("drop")}
+    assert texts == {"def f(a):\n    pass\n    a ^= b", "def f(a):\n    a |= b\n    pass"}
+
+
+def test_rows_that_read_the_same_are_not_swapped():
+    made = made_of("TABLE = (1, 1, 2, 3, 4, 5)\n")
+    assert "swap rows 0 and 1" not in made.values() and "swap rows 1 and 2" in made.values()
+    made = made_of("TABLE = ((1, 2, 1, 3, 4, 3), (1, 2, 1, 2))\n")
+    assert sorted(kind for kind in made.values() if kind.startswith("swap")) == [
+        "swap rows 0 and 1",  # and what they lead to, swapped, is the same
+        "swap rows 1 and 2",  # so here
+    ]
+
+
 def test_a_row_of_pairs_is_dropped_and_swapped_in_pairs():
     rows = {text_of(SOURCE, one.number).splitlines()[3] for one in mutator.mutants("gate", SOURCE)}
     for row in ("(3, 4)", "(3, 4, 1, 2)", "(1, 4, 3, 2)"):
