@@ -135,6 +135,18 @@ def test_the_longest_pulse_on_offer(day, life, pulse, longest):
     assert (gate.pulse_allowed, gate.rest_allowed) == (int(longest > 0), 1)
 
 
+@pytest.mark.parametrize("left, longest", [(0, 0), (-1, 0), (1, 3), (92, 296), (93, 300)])
+def test_the_longest_pulse_on_offer_of_a_profile_that_hardly_pulses(left, longest):
+    """At 1 per mille 300 s take 93 ppm, so that a single ppm would be three seconds: with none left none is offered."""
+    world = ready()
+    gate, p = world.bms.gate, world.p
+    p.pulse_max_permille, p.pulse_max_s = 1, 300
+    gate.life_spent_ppm = p.life_budget_ppm - left
+    assert gate._charge_ppm(1, 300) == 93
+    gate.budgets(world.bms)
+    assert (gate.pulse_max_s, gate.pulse_allowed) == (longest, int(longest > 0))
+
+
 @cache
 def quiet():
     world = ready()

@@ -61,6 +61,15 @@ def test_every_quantity_to_the_last_unit():
     )
 
 
+def test_one_count_is_a_rate_where_1c_is_a_thousand():
+    """The coarsest that the schema lets through."""
+    world = World(share=0.6, policy="none").run(60)
+    world.p.one_c_count = 1000
+    for count, rates in ((1, (1, 0)), (-1, (0, 1)), (0, (0, 0))):
+        v = measured(world, belief__count=count, outputs__pulse_count=0)
+        assert (v["charge_permille"], v["discharge_permille"]) == rates
+
+
 @pytest.mark.parametrize("part", ["current_good", "voltage_good", "temp_good"])
 def test_what_is_not_believed_keeps_its_quantity(part):
     world = World(share=0.6, policy="none").run(60)
