@@ -32,7 +32,7 @@ says by which; a board without one refuses to arm a pulse.
 
 Discharge direction only
 An activation pulse discharges. Charge-direction and self-heating pulses exist only in a profile that arms them by
-name; this schema has no such name.
+name (`extra_self_heating`, `extra_pulse_charging`), and only when a person asks for them over the link.
 
 Arm only if
 Every reading is fresh, in range and plausible; calibration is in date; the journal is sound; no fault is active or
@@ -118,6 +118,10 @@ proves that switches, cells and booked charge stay the same. The cells' truth is
 and, when the thermometer breaks, in an oven of 59 °C: a controller without the row `sensor_stuck` lets them pass 62 °C
 there (`test_a_blind_controller_would_let_the_cells_get_too_hot`). The independent cut-off, a one-shot and a comparator
 on the sink, acts by itself; what it has cut is the row `hardware_trip`.
+
+**The tests themselves** are tried by `make mutants`: small faults put into functions, limits and tables of the six
+safety modules, each to be noticed by a test (`host_sim/mutants.py`; what is called equivalent is listed with its reason
+in `host_sim/mutants_equivalent.csv`).
 """
 TABLE_HEAD = """
 ## Diagnostics

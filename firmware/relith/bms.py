@@ -209,16 +209,14 @@ class Bms:
             self._save()
 
     def _save(self):
-        """A record of all; twice when the latches changed, so that both slots have them."""
-        twice = self.protection.latched != self._saved_latches
+        """A record of all; in both slots when the latches changed, or when one may have missed them."""
+        latched = self.protection.latched
         self._saved_ppm = 0
         self._saved_s = self.clock.seconds
-        self._saved_latches = self.protection.latched
+        both = latched != self._saved_latches or latched and self.journal_bad
+        self._saved_latches = latched
         self.outputs.journal_due = 1
-        data = pack_all(self)
-        saved = self.journal.save(data)
-        if saved and twice:
-            saved = self.journal.save(data)
+        saved = self.journal.save(pack_all(self), both)
         if not saved:
             self.journal_bad = 1
         return saved

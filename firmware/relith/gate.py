@@ -217,7 +217,7 @@ class Gate:
             p.day_budget_ppm - self._day_spent(now_s), p.life_budget_ppm - self.life_spent_ppm, p.pulse_budget_ppm
         )
         self.pulse_max_s = min(
-            p.pulse_max_s, p.pulse_max_s * max(0, left) // self._charge_ppm(p.pulse_max_permille, p.pulse_max_s)
+            p.pulse_max_s, p.pulse_max_s * max(0, left) // (self._charge_ppm(p.pulse_max_permille, p.pulse_max_s) or 1)
         )
         self.rest_allowed = 0 if self.standing(bms) else 1
         self.pulse_allowed = self.rest_allowed

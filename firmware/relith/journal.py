@@ -66,16 +66,25 @@ class Journal:
         self.sequence, payload = newest
         return payload
 
-    def save(self, payload):
-        """Write beside the newest good record, never over it. True when the new record reads back whole."""
-        first = self._slot < 0
-        slot = 0 if first else 1 - self._slot
+    def save(self, payload, both=False):
+        """Write beside the newest good record; then over that one too if it is to stand in `both` (a latch: each slot
+        alone is enough, also where the other can no longer be written) or if there is none. True when all that was
+        written reads back whole.
+        """
+        if self._slot < 0:
+            self.load()  # what could not be read at the start may be readable now
+        both = both or self._slot < 0
+        first = 0 if self._slot < 0 else 1 - self._slot
+        saved = self._save(first, payload)
+        if both:
+            saved = self._save(1 - first, payload) and saved
+        return saved
+
+    def _save(self, slot, payload):
         sequence = (self.sequence + 1) & 0xFFFF
         if not self._write(slot, encode(sequence, payload)):
             return False
         self._slot, self.sequence = slot, sequence
-        if first:
-            self._write(1 - slot, encode(sequence, payload))
         return True
 
     def _write(self, slot, record):

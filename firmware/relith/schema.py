@@ -147,6 +147,8 @@ def _derive(p, source):
             source, "current_lsb_na is %d, must be from %d to %d for this capacity and these limits", lsb, least, most
         )
     p.one_c_count = p.one_c_ua * 1000 // lsb
+    if p.one_c_count < 1000:
+        _refuse(source, "one_c_ua is %d, must be at least %d for this current_lsb_na", p.one_c_ua, lsb)
     p.idle_count = p.one_c_count * p.idle_permille // 1000
     p.taper_count = p.one_c_count * p.taper_permille // 1000
     p.step_count = p.one_c_count // 20  # a step of current that shows resistance

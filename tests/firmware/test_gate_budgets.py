@@ -168,3 +168,11 @@ def test_budgets_never_offer_what_would_be_refused(pulse, day, life):
         assert refused == set()
     else:
         assert budgets.pulse_max_s == 0
+
+
+def test_a_profile_that_all_but_forbids_pulses_divides_by_nothing():
+    """The least that may be written: a pulse too small to move one ppm."""
+    world = ready(pulse_max_permille=1, pulse_max_s=1, pulse_fixed_permille=1, pulse_fixed_s=1)
+    gate = world.bms.gate
+    assert gate._charge_ppm(1, 1) == 0 and gate.budgets(world.bms).pulse_max_s == 1
+    world.cycle()

@@ -154,7 +154,7 @@ def test_sequence_wraps():
     for k in range(8):
         assert journal.save(b"%d" % k)
         assert after_reboot(store) == b"%d" % k
-        assert {decode(raw)[0] for raw in store.slots} == {(0xFFFD + k + 1) & 0xFFFF, (0xFFFD + max(k, 1)) & 0xFFFF}
+        assert {decode(raw)[0] for raw in store.slots} == {(0xFFFF + k) & 0xFFFF, (0xFFFE + k) & 0xFFFF}
 
 
 def test_a_store_that_fails_or_lies_is_reported():
@@ -186,7 +186,7 @@ def test_unreadable_slots_are_no_record():
 
 def test_the_first_save_is_written_twice():
     store = Store()
-    assert Journal(store).save(b"first") and store.slots[0] == store.slots[1] == encode(1, b"first")
+    assert Journal(store).save(b"first") and store.slots == [encode(1, b"first"), encode(2, b"first")]
 
 
 def test_where_no_slot_is_good_the_next_save_is_written_twice_as_well():

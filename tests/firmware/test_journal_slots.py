@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from relith.bms import Bms
-from relith.journal import encode
+from relith.journal import Journal, encode
 
 from host_sim.loop import NEW_BOARD
 from tests.firmware.rigging import Store, World, profile
@@ -103,3 +103,44 @@ def test_a_record_of_another_cell_is_none_of_ours(change):
     bms = Bms(profile(**{change: getattr(p, change) + 1}), world.store)
     assert bms.journal_bad and bms.protection.latched and bms.estimates[0].known == 0
     assert bms.ledger.charged.ppm == 0 and bms.gate.armed_until_s == 0
+
+
+class OneDead(Store):
+    """A store in which one slot cannot be written any more."""
+
+    dead = -1
+
+    def write(self, slot, data):
+        if slot == self.dead:
+            raise OSError(5)
+        super().write(slot, data)
+
+
+@pytest.mark.safety(11, 12)
+@pytest.mark.parametrize("dead", [0, 1])
+@pytest.mark.parametrize("fault, state", [(tripped, "FAULT"), (fallen, "LOCKOUT")])
+def test_a_latch_is_kept_with_one_slot_that_cannot_be_written(fault, state, dead):
+    store = OneDead()
+    world = World(store=store, share=0.5)
+    store.dead = dead
+    world.alter = fault
+    world.run(3)
+    assert world.state == state and world.bms.journal_bad
+    after = again(store, ("valid", "valid"))
+    after.run(10)
+    assert after.state == state and after.bms.protection.latched == world.bms.protection.latched
+    assert not (after.outputs.charge_enable or after.outputs.discharge_enable)
+
+
+def test_slots_that_could_not_be_read_for_a_moment_do_not_win_over_what_is_saved_later():
+    """Their sequence goes on where it stood, and what one slot alone has not got is said."""
+    store = OneDead()
+    store.slots = {0: encode(500, b"old"), 1: encode(501, b"older still")}
+    read, store.read = store.read, lambda slot: (_ for _ in ()).throw(OSError(5))
+    journal = Journal(store)
+    assert journal.load() is None
+    store.read = read
+    store.dead = 0
+    assert not journal.save(b"latched", True)
+    store.dead = -1
+    assert Journal(store).load() == b"latched"

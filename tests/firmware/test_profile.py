@@ -282,3 +282,9 @@ def test_a_wrong_extra_is_refused(given, said):
 
 def test_an_extra_that_there_is_not_is_refused():
     assert "extra_heating" in sentence(data(extra_heating=EXTRA))
+
+
+def test_a_1c_that_is_no_thousand_counts_is_refused():
+    """Below that a per mille of 1C is less than one count."""
+    said = sentence(data(one_c_ua=500, nominal_capacity_uah=10_000_000, current_lsb_na=1_000_000))
+    assert said == "one_c_ua is 500, must be at least 1000000 for this current_lsb_na"

@@ -174,11 +174,13 @@ def test_random_histories_of_a_controller_with_one_cut_each():
         fatal = rng.randrange(steps + 1)  # 0: the first start itself
         old = wanted = None
         try:
-            store.cut = rng.randrange(2500) if fatal == 0 else None
+            store.cut = (
+                rng.randrange(3600) if fatal == 0 else None
+            )  # a record is 1774 bytes, a latch's is written twice
             bms = Bms(PROFILE, store)
             for step in range(1, steps + 1):
                 old = Journal(store).load()
-                store.cut = rng.randrange(1400) if step == fatal else None
+                store.cut = rng.randrange(3600) if step == fatal else None
                 lives(rng, bms)
         except PowerCutError:
             wanted = memory.pack_all(bms) if old else None  # what it was about to write
