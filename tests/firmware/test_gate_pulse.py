@@ -118,6 +118,13 @@ def test_a_sink_that_draws_too_much():
     assert "pulse_current" in world.alarms() and world.state == "FAULT"
 
 
+def test_a_pulse_begins_with_the_reason_of_the_scheduler():
+    world = ready()
+    order(world)
+    world.bms.scheduler.reason = 47
+    assert world.bms.gate._ask(world.bms) == 47 and world.bms.gate.granted
+
+
 def test_a_pulse_waits_until_the_charger_lets_go_but_not_for_ever():
     world = ready()
     order(world)

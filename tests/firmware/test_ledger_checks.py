@@ -169,3 +169,12 @@ def test_gain_is_taken_out_of_what_is_read():
     ledger.calibrate(0, -1000)
     assert ledger.corrected_ppm(1_000_000, 0) == 999_000
     assert ledger.corrected_ppm(-1_000_000, 0) == -999_000
+
+
+def test_over_a_long_tick_a_doubt_begins_above_the_tolerance():
+    """2000 counts in the accumulator, none in the samples."""
+    ledger = fresh()
+    for tolerance, doubt in ((2000, 0), (1999, 1)):
+        ledger._tolerance = tolerance
+        ledger._compare(2_000_000, 1_000_000, 0, 0)
+        assert ledger.doubt == doubt

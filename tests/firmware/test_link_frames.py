@@ -193,6 +193,15 @@ def test_nothing_is_read_while_a_reply_waits(host):
     assert len(host.board.arriving) == 1
 
 
+def test_a_tick_looks_at_no_byte_more(host):
+    host.board.arriving.append(bytes([1]) * 600)
+    looked = []
+    for _ in range(3):
+        host.board.tick()
+        looked.append(host.board.link._at)
+    assert looked == [256, 512, 600]
+
+
 def test_a_tick_looks_at_256_bytes(host):
     noise = bytes([5] * 255 + [0])
     host.put("command", ask("stop"))

@@ -31,6 +31,15 @@ def test_telemetry_once_a_second_across_the_wrap():
     assert cells == ([1, 2, 0] * 10)
 
 
+def test_a_millisecond_before_the_second_nothing_is_sent():
+    board = Board()
+    board.tick(2000)
+    board.drain()
+    for ms, count in ((999, 0), (1, len(TELEMETRY)), (1000, len(TELEMETRY))):
+        board.tick(ms)
+        assert len(names_of(board)) == count
+
+
 @pytest.mark.parametrize("change", ["state", "decision", "reason", "alarms"])
 def test_news_is_sent_at_once(change):
     board = Board()

@@ -1,6 +1,7 @@
 """OCV against ledger to the last ppm: each cell by itself, each doubt by itself."""
 
 import pytest
+from relith import protection
 from relith.lossmodel import content_ppm
 from relith.protection import Protection
 
@@ -138,3 +139,10 @@ def test_never_below_nothing_nor_above_what_fits():
     assert off_after(p, begun, half_cycle(-1, right, LOW, gap_ppm=500_000)) == 0
     assert off_after(p, begun, *[half_cycle(-1, 1 << 28)] * 4, half_cycle(-1, 1 << 28, LOW)) <= 1 << 29
     assert off_after(p, begun, *[half_cycle(1, 1 << 28)] * 4, half_cycle(1, 1 << 28, LOW)) <= 1 << 29
+
+
+def test_three_sigma_of_a_rested_voltage(monkeypatch):
+    """To the last ppm: 1 mV where the content changes by as much as the slope says."""
+    monkeypatch.setattr(protection, "content_ppm", lambda p, uv: (-5, 100))
+    p = profile(voltage_sigma_uv=1000)
+    assert protection._rested(p, HIGH) == (0, 30_000_000)

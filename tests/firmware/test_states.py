@@ -164,6 +164,11 @@ def flows(bms, count):
     bms.tracker.permille, bms.belief.count = 1, count
 
 
+def paused(bms, seconds):
+    """A shape is under way, and for so long no current has flowed."""
+    bms.gate.extras.shape, bms.tracker.rest_s = [0] * 9, seconds
+
+
 def test_a_step_tells_whether_a_state_was_left_and_which():
     machine = Machine()
     assert (machine.step(0), machine.state, machine.before) == (0, BOOT, BOOT)
@@ -191,6 +196,8 @@ SITUATIONS = {  # what is so -> the facts that then hold
     "stored": (lambda b: setattr(b.wishes, "storage", 1), QUIET | {"unused"}),
     "long unused": (lambda b: setattr(b.tracker, "rest_s", b.profile.storage_after_s), QUIET | {"unused"}),
     "not so long": (lambda b: setattr(b.tracker, "rest_s", b.profile.storage_after_s - 1), QUIET),
+    "paused": (lambda b: paused(b, 44), QUIET - {"quiet"}),
+    "no longer paused": (lambda b: paused(b, 45), QUIET),
     "three good": (lambda b: setattr(b.belief, "good", 3), QUIET),
     "two good": (lambda b: setattr(b.belief, "good", 2), QUIET - {"ready"}),
     "over": (lambda b: setattr(b.gate, "over", 29), QUIET | {"over"}),
