@@ -321,6 +321,10 @@ class Bench:
     def calm(self) -> None:
         """No load, no charger, a room."""
         self.flow.low = self.flow.high = 0
+        self.cool()
+
+    def cool(self) -> None:
+        """A room."""
         self.loop.ambient_degc = 25.0
 
     def order(self) -> None:

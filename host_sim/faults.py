@@ -3,8 +3,9 @@
 `faults_table.csv` is fixed beforehand: magnitude; the diagnostic row that must answer; how long the evidence takes to
 show (`evidence_ms`); the state that it must end in (`=`: the one it began in); and when the answer is due: at once, or
 (reason `use`) once somebody uses the part, for a fault that lies hidden in a state in which nothing flows: latches are
-cleared for that, a rest is ended, a load is switched on, a pulse is asked for. A response is timed from the first tick
-that the fault can touch to the tick whose outputs answer; it may take evidence_ms and the row's own response time.
+cleared for that, a rest is ended, a hot cell cools, a load is switched on, a pulse is asked for. A response is timed
+from the first tick that the fault can touch to the tick whose outputs answer; it may take evidence_ms and the row's own
+response time.
 
 Where no row can answer (`-`) the table says why, one of REASONS, and that is proved: a twin without the fault lives
 beside it, and switches, sink, truth of the cells and charge booked must be the twin's.
@@ -42,10 +43,9 @@ PULSE_OVER_MS = 150
 WATCH_S = 90.0  # at least; and so long after the evidence
 ACT_S = 5.0  # so long after the fault somebody acts: see `Case.play`
 ROUSE_S, USE_S, CALM_S, ORDER_S = 40.0, 42.0, 100.0, 760.0  # and uses the cell: see `Case._acts`
-PULSE_WITHIN_S = 2000.0
+USED_WITHIN_S = 2000.0  # a pulse that is asked for, a switch that a hot cell keeps open
 FILL_S = 1800.0
 REASONS = {  # why no row can answer: what the fault leaves as it was, although the part is broken
-    "untold": "the part is told nothing in this state, so it has nothing to do wrong",
     "shift": "every sample and count is late by the same time, so differences are right",
     "whole": "what comes seldom comes whole: the next count has all that was missed",
     "slack": "this state leaves the next tick more time than the part takes away",
@@ -87,6 +87,15 @@ class Case:
         """It is used by a pulse."""
         return self.use and self.component == "pulse_sink"
 
+    @property
+    def cooled(self) -> bool:
+        """It is used once the soft limit, heat, is left: until then the charge switch is told nothing."""
+        return self.use and self.component == "charge_switch" and self.state == "SOFT_LIMIT"
+
+    def used(self, outputs) -> bool:
+        """The part is told something, where that is waited for."""
+        return bool((self.pulsed and outputs.pulse_count) or (self.cooled and outputs.charge_enable))
+
     def play(self, bench: Bench) -> dict[str, object]:
         """Break it, go on, and say what was seen: a row of faults.csv, and `why` it is not as demanded."""
         twin = None if self.rows else bench.clone()
@@ -126,7 +135,7 @@ class Case:
         bms, loop = bench.bms, bench.loop
         before = 0 if self.state == "BOOT" else bms.outputs.alarms
         start_s = loop.time_s
-        due_s = start_s + (PULSE_WITHIN_S if self.pulsed else (USE_S + self.fill_s) * self.use)
+        due_s = start_s + (USED_WITHIN_S if self.pulsed or self.cooled else (USE_S + self.fill_s) * self.use)
         acts = list(self._acts(bench, start_s))
         found, found_ms, first_s = "", 0.0, None
         others: set[str] = set()
@@ -139,7 +148,7 @@ class Case:
             if self.pulsed and loop.time_s > start_s + ORDER_S and first_s is None:
                 bench.order()
             bench.step()
-            if self.pulsed and bms.outputs.pulse_count and first_s is None:
+            if first_s is None and self.used(bms.outputs):
                 due_s = now_s
             if first_s is None and now_s >= due_s:
                 first_s = now_s
@@ -170,6 +179,8 @@ class Case:
                 yield start_s + USE_S, bench.use
             heavy = HEAVY_PERMILLE if self.component == "temperature" else None
             yield start_s + USE_S + self.fill_s, lambda: bench.use(heavy)
+            if self.cooled:
+                yield start_s + USE_S, bench.cool
             if self.pulsed:
                 yield start_s + CALM_S, bench.calm
         elif self.component in PLANT:

@@ -113,11 +113,12 @@ writes on a board without a journal. A latch is written to both slots, so that t
 
 **The fault campaign** (rule 13). `make faults` breaks eleven parts in seven ways in ten states, 770 cases, as
 `host_sim/faults_table.csv` demands. A fault that lies hidden in a state in which nothing flows is played on until the
-part is used: a load, a charger, a pulse. Where no row can answer the table says why, and a twin without the fault
-proves that switches, cells and booked charge stay the same. The cells' truth is watched every 0.1 s; they stand tight
-and, when the thermometer breaks, in an oven of 59 °C: a controller without the row `sensor_stuck` lets them pass 62 °C
-there (`test_a_blind_controller_would_let_the_cells_get_too_hot`). The independent cut-off, a one-shot and a comparator
-on the sink, acts by itself; what it has cut is the row `hardware_trip`.
+part is used: a load, a charger, a pulse, the charge switch once a hot cell has cooled. Where no row can answer the
+table says why, and a twin without the fault proves that switches, cells and booked charge stay the same. The cells'
+truth is watched every 0.1 s; they stand tight and, when the thermometer breaks, in an oven of 59 °C: a controller
+without the row `sensor_stuck` lets them pass 62 °C there (`test_a_blind_controller_would_let_the_cells_get_too_hot`).
+The independent cut-off, a one-shot and a comparator on the sink, acts by itself; what it has cut is the row
+`hardware_trip`.
 
 **The tests themselves** are tried by `make mutants`: small faults put into functions, limits and tables of the six
 safety modules, each to be noticed by a test (`host_sim/mutants.py`; what is called equivalent is listed with its reason
