@@ -240,3 +240,14 @@ def test_where_neither_is_newer_the_first_slot_is_kept():
         assert journal.load() == b"one" and journal.sequence == one
         assert journal.save(b"next")
         assert [decode(raw)[1] for raw in store.slots] == [b"one", b"next"]
+
+
+def test_the_numbers_never_go_back_while_it_runs():
+    """Not even when the newest record is damaged under it: what comes next is newer than all that was there."""
+    store = Store()
+    journal = Journal(store)
+    assert journal.load() is None and journal.save(b"first") and journal.save(b"second")
+    assert [decode(raw)[0] for raw in store.slots] == [3, 2]
+    store.slots[0] = b"damaged"
+    assert journal.save(b"third")
+    assert store.slots[0] == b"damaged" and decode(store.slots[1]) == (4, b"third")
