@@ -176,3 +176,11 @@ def test_a_profile_that_all_but_forbids_pulses_divides_by_nothing():
     gate = world.bms.gate
     assert gate._charge_ppm(1, 1) == 0 and gate.budgets(world.bms).pulse_max_s == 1
     world.cycle()
+
+
+@pytest.mark.parametrize("left, longest", [(0, 0), (1, 1)])
+def test_a_pulse_that_takes_nothing_is_on_offer_while_anything_is_left(left, longest):
+    world = ready(pulse_max_permille=1, pulse_max_s=1, pulse_fixed_permille=1, pulse_fixed_s=1)
+    gate = world.bms.gate
+    gate.life_spent_ppm = world.p.life_budget_ppm - left
+    assert gate.budgets(world.bms).pulse_max_s == longest
