@@ -32,7 +32,8 @@ BOARD_WAIT_S = 4.0  # a board never waits longer (firmware/boards/base.py), what
 SWING_S = 15.0  # the current changes this often: a driver's foot, a varying sun
 CHARGE_PERMILLE, DISCHARGE_PERMILLE = (150, 400), (-100, -500)
 HOT_PERMILLE, HEAVY_PERMILLE = (-100, -1000), (-1150, -1200)  # what warms a cell
-PACKED: dict[str, Any] = {"heat_transfer_w_k_cm2": 3e-5, "heat_capacity_j_k_cm2": 0.03}  # a cell tight between others: it warms fast
+# a cell tight between others: it warms fast
+PACKED: dict[str, Any] = {"heat_transfer_w_k_cm2": 3e-5, "heat_capacity_j_k_cm2": 0.03}
 OVEN_DEGC = 59.0  # below the hard limit, which a cell passes with the heat of such a load
 WATCH_STEP_S = 0.1
 PULSE_S = 60
