@@ -4,6 +4,7 @@
 so that the firmware's drivers run on it under CPython.
 """
 
+import math
 from typing import Protocol
 
 EIO = 5  # MicroPython's error numbers (py/mperrno.h): nobody acknowledged
@@ -21,6 +22,7 @@ class Chip(Protocol):
 class Bus:
     """Chips by address. `stuck`: a line is held low. `unpowered`: addresses that do not answer. `nack_after`: how many
     bytes of a write are taken before one is refused, once; `corrupt`: what is XORed into the next bytes read, once.
+    `silent_after`: how many of all `transfers` are answered.
     """
 
     def __init__(self) -> None:
@@ -30,6 +32,7 @@ class Bus:
         self.nack_after: int | None = None
         self.corrupt = 0
         self.transfers = 0
+        self.silent_after = math.inf
 
     def add(self, address: int, chip: Chip) -> Chip:
         """Put a chip on the bus and return it."""
@@ -47,7 +50,7 @@ class Bus:
         self.transfers += 1
         if self.stuck:
             raise OSError(ETIMEDOUT, "line held")
-        if address not in self.chips or address in self.unpowered:
+        if address not in self.chips or address in self.unpowered or self.transfers > self.silent_after:
             raise OSError(EIO, "address not acknowledged")
         chip = self.chips[address]
         if self.nack_after is not None and len(out) > self.nack_after:
