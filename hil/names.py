@@ -44,6 +44,7 @@ HOMES = {  # modules that stand inside another one in an image, in this order be
     "relith.memory": "relith.bms",
     "relith.protection": "relith.bms",
     "relith.clock": "relith.readings",
+    "relith.profile": "relith.readings",
     "relith.halfcycle": "relith.readings",
     "relith.ledger": "relith.readings",
     "relith.states": "relith.bms",
@@ -60,6 +61,16 @@ PROBED = "relith.memory"  # asks with hasattr for names of its table: they are s
 MACHINE = Path(__file__).parent / "virtual" / "machine.py"
 _MODULES = ("array", "binascii", "gc", "hashlib", "json", "os", "struct", "sys", "time")
 _TYPES = (str, bytes, bytearray, list, dict, tuple, int, set, OSError, array.array, io.FileIO)
+# Names that every MicroPython has in its own flash, so that they cost no heap, and an .mpy file a byte (the first line)
+# or two (static_qstr_list in py/makeqstrdata.py). Those that the firmware says itself are not given to others.
+_BUILT_IN = {
+    1: "AssertionError BaseException EOFError Ellipsis GeneratorExit KeyError LookupError NameError NoneType TypeError "
+    "SyntaxError IndexError StopIteration SystemExit OverflowError ArithmeticError IndentationError ZeroDivisionError "
+    "NotImplementedError all any args",
+    2: "bytecode callable chr dir divmod endswith eval exec find format from_bytes globals hash insert "
+    "isalpha islower isspace issubclass isupper iter key lstrip locals map next object ord pop popitem pow remove "
+    "replace reverse rfind rsplit rstrip sep sort startswith super throw upper",
+}
 _LARGE = 1 << 20  # a constant above takes more room than its name
 _SIGNS = {
     ast.LShift: int.__lshift__, ast.Sub: int.__sub__, ast.Add: int.__add__, ast.Mult: int.__mul__,
@@ -247,7 +258,7 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
         for x in _nodes(tree):
             for _, value in ast.iter_fields(x):
                 if isinstance(value, str):
-                    uses[value].add(module)
+                    uses[value].add(HOMES.get(module, module))
     bound = set().union(*groups) & uses.keys() | fields
     kept_in = {x.attr for t in trees.values() for x in _nodes(t) if isinstance(x, ast.Attribute) and stored(x)}
     homeless = kept_in - bound  # attributes that no class of its own binds
@@ -258,7 +269,9 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     for group in groups:
         for name in group:
             apart[name] |= group
-    names = _coloured(renamed, uses, apart, homeless | words, keep | (kept_in - renamed))
+    texts = Counter(w for m, tree in trees.items() for x in tables_of(tree, m) for w in re.findall(r"\w+", x.value))
+    prices = _prices(keep | (kept_in - renamed), uses.keys() | bound)
+    names = _coloured(renamed, uses, apart, homeless | words, texts, prices)
     told = {"": {names.get(name, name): name for name in classes}, ".": {names[n]: n for n in homeless if n in names}}
     for name, members in classes.items():
         told[name + "."] = {names[m]: m for m in members if m in names}
@@ -268,18 +281,23 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     return Plan(names, constants, keywords, fields, told)
 
 
-def _coloured(renamed, uses, apart, alone, taken) -> dict[str, str]:
-    """A short name for every name: of those that nobody near it has, the one that adds least to the modules' tables;
-    those `alone` share with nobody."""
-    letters = [*ascii_letters, *(a + b for a, b in product(ascii_letters, ascii_letters + digits))]
-    letters = [short for short in letters if short not in taken]
+def _prices(taken, said) -> dict[str, int]:
+    """Short names, cheapest first, and what one costs the table of a file, in bytes."""
+    prices = {short: price for price, text in _BUILT_IN.items() for short in text.split() if short not in said}
+    letters = (*ascii_letters, *(a + b for a, b in product(ascii_letters, ascii_letters + digits)))
+    return prices | {short: len(short) + 2 for short in letters if short not in taken}
+
+
+def _coloured(renamed, uses, apart, alone, texts, prices) -> dict[str, str]:
+    """A short name for every name: of those that nobody near it has, the one that adds least to the modules' tables and
+    `texts`; those `alone` share with nobody."""
     names: dict[str, str] = {}
     shared: dict[str, set[str]] = defaultdict(set)  # short -> names
     there: dict[str, set[str]] = defaultdict(set)  # short -> modules
     for name in sorted(renamed, key=lambda n: (n not in alone, -len(uses[n]), n)):
         near = apart[name] | alone
-        free = islice((short for short in letters if shared[short].isdisjoint(near)), 100)
-        best = min(free, key=lambda short: len(uses[name] - there[short]) * (len(short) + 2))
+        free = (x for x in prices if shared[x].isdisjoint(near) and (name not in texts or prices[x] == len(x) + 2))
+        best = min(islice(free, 150), key=lambda short: len(uses[name] - there[short]) * prices[short])
         names[name] = best
         shared[best].add(name)
         there[best] |= uses[name]

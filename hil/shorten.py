@@ -2,16 +2,20 @@
 
 `shorten(name, text, plan)` rewrites a module: docstrings go, whole-number constants stand in their places, locals
 become a, b, c, and the other names are those of the plan (hil/names.py). `together` puts small modules into one file,
-`readable(text, plan.told)` turns a traceback back, `beside` makes text that runs beside an image.
+`pooled` binds the numbers that stand in it often, `readable(text, plan.told)` turns a traceback back, `beside` makes
+text that runs beside an image.
 """
 
 import ast
 import contextlib
 import re
+from collections import Counter
 from dataclasses import replace
 from string import ascii_letters
 
 from hil.names import HOMES, PUBLIC, Plan, groups_of, module_of, stored, tables_of
+
+_FIXED = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.Tuple)  # an expression of these alone, the compiler works out
 
 
 class _Shortener(ast.NodeTransformer):
@@ -156,7 +160,10 @@ def shorten(name: str, text: str, plan: Plan) -> str:
 
 
 def _shortened(module: str, text: str, plan: Plan, own: set[str]) -> str:
-    tree = _Shortener(plan, module, own).visit(ast.parse(text))
+    return _unparsed(_Shortener(plan, module, own).visit(ast.parse(text)))
+
+
+def _unparsed(tree):
     return "".join(_bare(line) + "\n" for line in ast.unparse(ast.fix_missing_locations(tree)).splitlines())
 
 
@@ -182,6 +189,47 @@ def together(texts: dict[str, str]) -> dict[str, str]:
             once = [k for k, line in enumerate(lines) if line[:5] not in ("from ", "impor") or line not in lines[:k]]
             made[found[home]] = "".join(lines[k] for k in once)
     return made
+
+
+class _Pool(ast.NodeTransformer):
+    """Counts the numbers in functions, but for those that the compiler works out together; puts `names` for them."""
+
+    def __init__(self):
+        self.found = Counter()
+        self.names = {}
+        self.inside = False
+
+    def generic_visit(self, node):
+        if isinstance(node, _FIXED) and all(isinstance(x, _FIXED) for x in ast.walk(node) if isinstance(x, ast.expr)):
+            return node
+        return super().generic_visit(node)
+
+    def visit_FunctionDef(self, node):
+        inside, self.inside = self.inside, True
+        node.body = [self.visit(x) for x in node.body]
+        self.inside = inside
+        return node
+
+    def visit_Constant(self, node):
+        if not self.inside or type(node.value) is not int:
+            return node
+        self.found[node.value] += 1
+        return ast.Name(self.names[node.value]) if node.value in self.names else node
+
+
+def pooled(text: str) -> str:
+    """A module's numbers that stand in it often are globals: a name takes two bytes each time, 1000 takes three."""
+    tree = ast.parse(text)
+    pool = _Pool()
+    pool.visit(tree)
+    taken = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)}
+    free = (short for short in reversed(ascii_letters) if short not in taken)
+    for number, places in pool.found.items():
+        size = 1 + (number.bit_length() + 7) // 7  # with the opcode before it
+        if 64 <= number < 1 << 30 and places * (size - 2) > size + 6:  # what binding it takes, and its name
+            pool.names[number] = next(free)
+    bound = "".join(f"{name} = {number}\n" for number, name in pool.names.items())
+    return bound + _unparsed(pool.visit(tree)) if bound else text
 
 
 def beside(code: str, plan: Plan) -> str:

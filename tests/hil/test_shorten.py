@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from hil import image
-from hil.names import plan
-from hil.shorten import readable, shorten, together
+from hil.names import _BUILT_IN, plan
+from hil.shorten import pooled, readable, shorten, together
 
 SOURCES = {
     "relith/__init__.py": "",
@@ -183,9 +183,35 @@ def test_modules_of_one_file_stand_in_it_in_order():
     texts = {
         "relith/link.py": "from array import array\nLAST = array('i', FIRST)\n",
         "relith/frames.py": "from array import array\nFIRST = array('i', [1])\n",
-        "relith/profile.py": "x = 1\n",
+        "relith/schema.py": "x = 1\n",
     }
     assert together(texts) == {
         "relith/link.py": "from array import array\nFIRST = array('i', [1])\nLAST = array('i', FIRST)\n",
-        "relith/profile.py": "x = 1\n",
+        "relith/schema.py": "x = 1\n",
     }
+
+
+def test_names_of_micropythons_own_cost_a_file_what_they_are_said_to():
+    def size(name):
+        return len(image._compiled({"relith/x.py": f"x.{name}\n"})["relith/x.py"])
+
+    for price, text in _BUILT_IN.items():
+        assert {size(name) - size("q") for name in text.split()} == {price - 3}
+
+
+def test_no_name_becomes_one_that_the_firmware_says_of_micropython(firmware):
+    said = set()
+    for path in [*image.FIRMWARE.glob("*/*.py"), image.FIRMWARE / "main.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            said |= {value for _, value in ast.iter_fields(node) if isinstance(value, str)}
+    given = {name for names in _BUILT_IN.values() for name in names.split()} & set(firmware.names.values())
+    assert len(given) > 40 and not given & said
+
+
+def test_numbers_that_stand_in_a_file_often_are_bound_once():
+    line = "    x = x // 1000 + 5 - (-1000 * 3)\n"
+    text = "y = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n" + 12 * line + "    return x\n"
+    said = pooled(text)
+    bound = "    x = x // Z + 5 - -1000 * 3\n"  # what the compiler works out, and what stands in no function, stays
+    assert said == "Z = 1000\ny = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n" + 12 * bound + "    return x\n"
+    assert pooled(text.replace(line, "", 4)) == text.replace(line, "", 4), "eight do not pay"
