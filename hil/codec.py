@@ -16,10 +16,10 @@ from typing import Protocol
 
 from cobs import cobs
 from relith import VERSION, catalogue
-from relith.reasons import REASONS
 
 from hil.catalogue import AREAS, COMMANDS, REFUSAL, REFUSALS, TO_BOARD, TO_HOST
 from host_sim.errors import InputError
+from host_sim.tables import REASONS
 
 MOST = 2**30 - 1  # greatest magnitude of an i
 LONGEST = 254  # bytes of an encoded frame

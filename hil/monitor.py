@@ -11,14 +11,13 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from relith.reasons import REASONS
 from relith.scheduler import DECISIONS
 
 from hil.codec import Client, LinkError, Message, OtherFirmware, number
 from hil.serialport import BAUD, SerialPort
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.tables import STATES, TABLE
+from host_sim.tables import REASONS, STATES, TABLE
 
 KNOWN = ("unknown", "inferred", "measured")
 LIMITED = ("nothing yet", "the anode", "the cathode")

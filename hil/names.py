@@ -23,7 +23,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 PUBLIC = {
-    "VERSION", "running", "status", "make", "self_test", "run", "build", "watchdog", "REASONS", "ProfileError"
+    "VERSION", "running", "status", "make", "self_test", "run", "build", "watchdog", "ProfileError"
 }  # fmt: skip
 TABLES = {
     "relith.catalogue": {"READINGS", "TO_HOST"},
@@ -89,6 +89,7 @@ class Plan:
     keywords: set[str]
     fields: set[str]
     told: dict[str, dict[str, str]]
+    unread: set[str]  # globals that no module reads: for the host, and in no image
     numbers: dict[int, int] = field(default_factory=dict)  # numbers to replace: checksums of texts that change as well
 
 
@@ -251,7 +252,7 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     constants = _constants(trees)
     keywords = {x.arg for tree in trees.values() for x in _nodes(tree) if isinstance(x, ast.keyword) and x.arg}
     keep = _foreign(trees, keywords) | PUBLIC
-    groups, _, classes = groups_of(trees, keywords, fields)
+    groups, globals_, classes = groups_of(trees, keywords, fields)
     _refuse_twins(trees, constants)
     uses: dict[str, set[str]] = defaultdict(set)  # name -> modules
     for module, tree in trees.items():
@@ -278,7 +279,9 @@ def plan(sources: dict[str, str], fields: set[str]) -> Plan:
     for module, tree in trees.items():
         functions = [x.name for x in _nodes(tree) if isinstance(x, ast.FunctionDef) and x.name in names]
         told.setdefault(source_name(module), {}).update((names[f], f) for f in functions)
-    return Plan(names, constants, keywords, fields, told)
+    nodes = [x for tree in trees.values() for x in _nodes(tree) if not stored(x)]
+    read = {value for x in nodes for _, value in ast.iter_fields(x) if isinstance(value, str)}
+    return Plan(names, constants, keywords, fields, told, globals_ - read)
 
 
 def _prices(taken, said) -> dict[str, int]:

@@ -53,7 +53,7 @@ class _Shortener(ast.NodeTransformer):
     def visit_Assign(self, node):
         if self.outside:
             names = {x.id for t in node.targets for x in ast.walk(t) if isinstance(x, ast.Name)}
-            if names and names <= self.known.keys() - PUBLIC:
+            if names and names <= (self.known.keys() | self.plan.unread) - PUBLIC:
                 return None
         return self.generic_visit(node)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from relith import reasons as relith_reasons
 from relith import scheduler
 
 from host_sim import tables
@@ -26,7 +25,7 @@ def decisions() -> tuple[str, ...]:
 
 @cache
 def reasons() -> tuple[str, ...]:
-    return tuple(relith_reasons.REASONS)
+    return tables.REASONS
 
 
 def alarms() -> tuple[str, ...]:

@@ -8,14 +8,13 @@ from pathlib import Path
 from relith.bms import Bms
 from relith.inventory import UNKNOWN
 from relith.profile import Profile
-from relith.reasons import REASONS
 from relith.states import PULSE, REST
 
 from host_sim.loop import ClosedLoop, MemoryStore
 from host_sim.plant import Plant
 from host_sim.profiles import load, made, scaled
 from host_sim.sensors import SensorModel, SensorSpec
-from host_sim.tables import STATES, TABLE
+from host_sim.tables import REASONS, STATES, TABLE
 from host_sim.uses import Ratings, make
 
 # what the main job calls a policy -> its name in the profile

@@ -1,4 +1,4 @@
-"""The firmware's tables in names, for people, docs and oracles: states, triggers, guards, and diagnostic rows.
+"""The firmware's tables in names, for people, docs and oracles: states, triggers, guards, diagnostic rows, reasons.
 
 Nothing is written down twice: states and facts are named by the constants of `relith/states.py`, quantities and rows by
 `relith/protection.txt`.
@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from relith import protection, schema, states
+from relith import protection, schema, states, tell
 from relith.profile import lines
 
 EXTRAS = tuple(row[1].removeprefix("extra_") for row in schema.rows() if row[0] == "extra")  # in the command's order
+REASONS = tuple(tell.reasons())
 LEVELS = ("warning", "soft", "hard", "lockout")
 BLOCKS = ("none", "charge", "discharge", "all")
 

@@ -8,7 +8,7 @@ DISCHARGE = Pin("Y2", Pin.OUT, value=0)
 ENABLE = Pin("Y3", Pin.OUT, value=0)
 TRIGGER = Pin("Y4", Pin.OUT, value=0)
 
-from drivers.switches import Converter  # noqa: E402
+from drivers.converter import Converter  # noqa: E402
 from pyb import DAC  # noqa: E402
 
 from boards.base import Board, Lines  # noqa: E402

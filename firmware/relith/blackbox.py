@@ -1,9 +1,9 @@
 """The last ticks before a latch: readings, state, what was asked, what was granted (safety rule 14)."""
 
-from array import array
 from struct import pack
 
 from relith import const
+from relith.readings import zeros
 
 _WIDTH = const(8)
 _TICKS = const(16)
@@ -19,7 +19,7 @@ class BlackBox:
 
     def __init__(self):
         self.kept = b""
-        self._ring = array("i", [0] * (_WIDTH * _TICKS))
+        self._ring = zeros(_WIDTH * _TICKS)
         self._ticks = 0
 
     def note(self, bms):

@@ -92,24 +92,23 @@ class Bms:
         self.readings = readings
         outputs, belief = self.outputs, self.belief
         tracker, machine = self.tracker, self.machine
+        clock, ledger, gate = self.clock, self.ledger, self.gate
         outputs.journal_due = 0
         self.link.poll(self)
-        self.wishes.apply(readings, self.clock.seconds)
-        self.clock.tick(readings.now_ms)
+        self.wishes.apply(readings, clock.seconds)
+        clock.tick(readings.now_ms)
         belief.update(readings)
-        self.ledger.count(readings, belief, machine.state == REST and self.gate.run_ms > 0)
-        if self.ledger.corrections != self._corrections:
-            self._corrections = self.ledger.corrections
-            self.log.add(
-                self.clock.seconds, CORRECTION << 24 | self.ledger.gain_ppm & 0xFFFFFF, self.ledger.offset_mcount
-            )
-        self.ledger.bleed(readings.cell_uv, outputs.balance_mask, self.gate.bleed_uv, self.clock.elapsed_ms)
-        tracker.update(readings, belief, self.clock.elapsed_ms)
+        ledger.count(readings, belief, machine.state == REST and gate.run_ms > 0)
+        if ledger.corrections != self._corrections:
+            self._corrections = ledger.corrections
+            self.log.add(clock.seconds, CORRECTION << 24 | ledger.gain_ppm & 0xFFFFFF, ledger.offset_mcount)
+        ledger.bleed(readings.cell_uv, outputs.balance_mask, gate.bleed_uv, clock.elapsed_ms)
+        tracker.update(readings, belief, clock.elapsed_ms)
         if abs(tracker.rest_s - self._watched_s) >= _HOUR_S and belief.voltage_good:
             self._watch()
         self.protection.measure(self)
-        self.protection.update(self.clock.elapsed_ms)
-        self.gate.watch(self)
+        self.protection.update(clock.elapsed_ms)
+        gate.watch(self)
         self.moved = machine.step(facts(self))
         if self.moved:
             self._enter(machine.before, machine.state)
@@ -120,10 +119,10 @@ class Bms:
             self._schedule()
         if tracker.ready and machine.state != PULSE:
             self._estimate()
-        self.gate.apply(self)
+        gate.apply(self)
         self.black_box.note(self)
         self._journal()
-        self.news = self.log.watch(outputs, self.clock.seconds)
+        self.news = self.log.watch(outputs, clock.seconds)
         self.link.send(self)
 
     def _enter(self, before, state):

@@ -6,10 +6,9 @@ first charge; `pulse_charging` and `pulse_discharge`, which pause: the limit tha
 nothing. The gate grants and ends them, as all else.
 """
 
-from array import array
-
 from relith import const
 from relith.clock import DAY_S
+from relith.readings import zeros
 
 # places in schema.txt, from 1; self_heating is 1
 _FIRST_STRIP = const(2)
@@ -47,7 +46,7 @@ class Extras:
     def __init__(self, profile):
         self.profile = profile
         self.which = self.uses = 0  # what was asked for, and how often still
-        self.until_s = array("i", [0] * _PULSE_DISCHARGE)  # of each, when its day is over
+        self.until_s = zeros(_PULSE_DISCHARGE)  # of each, when its day is over
         self.pulse = None  # limits of the pulse that is asked for or flows, when it is one of these
         self.shape = None  # limits of the shape that the current has now
         self.forming = 0  # 1: either is of a new cell, of which nothing can be known yet

@@ -5,10 +5,8 @@ makes none; then what it moved belongs to the new half-cycle. The same direction
 new half-cycle as well.
 """
 
-from array import array
-
 from relith import const
-from relith.readings import LIMB
+from relith.readings import LIMB, zeros
 
 END_STOPPED = const(0)
 END_LOW = const(1)  # cut-off reached under discharge
@@ -74,9 +72,9 @@ class _Stretch:
     def __init__(self, cells):
         self.rate = _Mean()
         self.temp = _Mean()
-        self.uv = array("i", [0] * cells)  # last voltages under current
-        self.before_uv = array("i", [0] * cells)
-        self.bled_ppm = array("i", [0] * cells)
+        self.uv = zeros(cells)  # last voltages under current
+        self.before_uv = zeros(cells)
+        self.bled_ppm = zeros(cells)
         self.start(0)
 
     def start(self, kind):
@@ -134,7 +132,7 @@ class Tracker:
         self.index = 0  # half-cycles complete since commissioning
         self.permille = 0  # rate now
         self._last_permille = 0  # the last one that was not 0
-        self.drop_uv = array("i", [0] * n)  # what 1C takes off each cell's voltage; 0: not measured
+        self.drop_uv = zeros(n)  # what 1C takes off each cell's voltage; 0: not measured
         self.jump_permille = 1000  # the last measurement over the one before, worst cell
         self._main = _Stretch(n)
         self._back = _Stretch(n)  # against the direction of _main, while `_turning`
@@ -143,11 +141,11 @@ class Tracker:
         self._idle = 1
         self._low = 0  # the cut-off was touched, and the next tick decides
         self._rest_ms = 0
-        self._ocv_uv = array("i", [0] * n)
+        self._ocv_uv = zeros(n)
         self._settled = 0  # 1: _ocv_uv qualifies
-        self._then_uv = array("i", [0] * n)
+        self._then_uv = zeros(n)
         self._then_s = -1
-        self._uv = array("i", [0] * n)  # of the tick before, with its current
+        self._uv = zeros(n)  # of the tick before, with its current
         self._count = 0
         self._seen = 0
 

@@ -9,11 +9,9 @@ there may have been. Every intermediate stays below 2**30 for |current| <= 2**19
 longer ones go in pieces.
 """
 
-from array import array
-
 from relith import const
 from relith.clock import elapsed
-from relith.readings import LIMB
+from relith.readings import LIMB, zeros
 
 CYCLE_PPM = const(1000000)
 BY_NOTHING = const(0)  # what the last interval was booked from
@@ -80,7 +78,7 @@ class Ledger:
         self.discharged = Account(profile.ppm_count_ms, profile.ppm_count_us)
         self.gaps = Account(profile.ppm_count_ms, profile.ppm_count_us)  # charge that may have passed unseen
         self.bled = [Account(profile.ppm_count_ms, profile.ppm_count_us) for k in range(profile.cell_count)]
-        self.bled_ppm = array("i", [0] * profile.cell_count)  # of this tick, what each cell lost through its bleed
+        self.bled_ppm = zeros(profile.cell_count)  # of this tick, what each cell lost through its bleed
         self.moved_ppm = self.gap_ppm = 0  # of this tick
         self.booked = BY_NOTHING
         self.restarts = 0  # accumulator restarts seen

@@ -1,9 +1,9 @@
 """The last events, in memory: what the controller decided and why, what it refused over the link."""
 
-from array import array
 from struct import pack
 
 from relith import const
+from relith.readings import zeros
 
 CHANGE, REFUSAL, ANCHOR, CORRECTION = 0, 1, 2, 3  # kinds
 _ROOM = const(32)  # events kept
@@ -22,7 +22,7 @@ class Log:
 
     def __init__(self):
         self.count = 0  # events so far, wraps at 2**30
-        self._kept = array("i", [0] * (3 * _ROOM))
+        self._kept = zeros(3 * _ROOM)
         self._code = self._alarms = -1
 
     def watch(self, outputs, now_s):
@@ -37,14 +37,15 @@ class Log:
 
     def add(self, now_s, code, detail):
         """Keep an event; one like the last only renews its time, so that a flood of refusals costs one place."""
+        kept = self._kept
         last = (self.count - 1) % _ROOM * 3
-        if self.count and self._kept[last + 1] == code and self._kept[last + 2] == detail:
-            self._kept[last] = now_s
+        if self.count and kept[last + 1] == code and kept[last + 2] == detail:
+            kept[last] = now_s
             return
         at = self.count % _ROOM * 3
-        self._kept[at] = now_s
-        self._kept[at + 1] = code
-        self._kept[at + 2] = detail
+        kept[at] = now_s
+        kept[at + 1] = code
+        kept[at + 2] = detail
         self.count = (self.count + 1) & _MASK
 
     def pack(self, now_s, day, second):

@@ -52,11 +52,10 @@ def isolated_ppb(profile, h, plate_permille):
 
 def warmth(temp_cdegc):
     """Factor of a reaction that doubles every 10 °C, per mille at 25 °C (50 kJ/mol: 1.9 times)."""
-    return table(
-        (-2500, -1500, -500, 500, 1500, 2500, 3500, 4500, 5500),
-        (31, 62, 125, 250, 500, 1000, 2000, 4000, 8000),
-        temp_cdegc,
-    )
+    from_low = min(max(temp_cdegc + 2500, 0), 8000)  # -25 to 55 °C
+    k = from_low // 1000
+    low, high = 8000 >> 8 - k, 8000 >> max(0, 7 - k)
+    return low + (high - low) * (from_low - 1000 * k) // 1000
 
 
 def sei_ppb(profile, h):

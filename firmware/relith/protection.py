@@ -10,6 +10,7 @@ from array import array
 from relith import const
 from relith.lossmodel import content_ppm
 from relith.profile import lines
+from relith.readings import zeros
 
 CRC = 0xAC5422B6  # of protection.txt
 _ROWS = const(31)  # at most 31: alarms are bits of a small int, the last one its sign
@@ -74,17 +75,17 @@ class Protection:
         self.quiet_s = 0  # since there was any alarm
         self.tighter_cdegc = 0  # off every upper limit of temperature
         self._quiet_ms = 0
-        self._values = array("i", [0] * _QUANTITIES)
+        self._values = zeros(_QUANTITIES)
         self._values[_LOW_UV] = -_LONGEST_MS  # no cell seen yet
         self._rows = array("i")  # of each: quantity, limit, delay_ms, below, for_ms, bit
-        self._timer = array("i", [0] * _ROWS)  # ms above the limit, or inside again
+        self._timer = zeros(_ROWS)  # ms above the limit, or inside again
         self._level = [0, 0, 0, 0]  # rows of each level
         self._blocks = [0, 0, 0, 0]  # rows that block charge (1), discharge (2), all (3)
         self._rate_ms = self._still_ppm = self._then_cdegc = self._then_count = 0
         self._hot_cdegc = self._cold_cdegc = self._hot_ppm = self._cold_ppm = 0
-        self._then_uv = array("i", [0] * profile.cell_count)
+        self._then_uv = zeros(profile.cell_count)
         self._met = array("i", [-1, 0, 0] * profile.cell_count)  # _MET of each; -1: no rested voltage yet
-        self._off_ppm = array("i", [0] * profile.cell_count)
+        self._off_ppm = zeros(profile.cell_count)
         self._read(profile)
 
     def _read(self, profile):

@@ -20,6 +20,11 @@ _CDEGC_HIGH = const(12500)
 _MASK = const((1 << 30) - 1)
 
 
+def zeros(n):
+    """Whole numbers that a tick stores without allocating."""
+    return array("i", [0] * n)
+
+
 class Readings:
     """Inputs of one tick. `cells`: number of series cells; `thermistors`: number of temperature sensors."""
 
@@ -34,7 +39,7 @@ class Readings:
         self.charge_ok = 0  # 1 when the accumulator answered
         self.charge_restarts = 0  # how often the accumulator restarted from zero since boot (wraps at 2**16)
         # voltages
-        self.cell_uv = array("i", [0] * cells)
+        self.cell_uv = zeros(cells)
         self.cell_ms = 0  # ticks_ms of the voltage samples
         self.cell_ok = 0
         self.pack_uv = 0  # whole string, 0 when the board does not measure it

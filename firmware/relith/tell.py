@@ -2,7 +2,6 @@
 
 from relith.profile import lines
 from relith.protection import CRC
-from relith.reasons import REASONS
 
 STATES = ("BOOT", "IDLE", "CHARGE", "DISCHARGE", "PULSE", "REST", "SOFT_LIMIT", "FAULT", "LOCKOUT", "STORAGE")
 _KNOWN = ("unknown", "inferred", "measured")
@@ -38,8 +37,16 @@ def note(bms):
     print("%d s: %s; alarms: %s" % (bms.clock.seconds, _what(bms.outputs), _alarms(bms.outputs)))
 
 
+def reasons():
+    """Why, in plain words: `Outputs.reason` is the number of a line of reasons.txt, from 0; a line: a name, the words.
+    The controller knows the numbers only, as `_WHY_NAME = const(number)` where they are used (a test compares).
+    """
+    with open(__file__[: __file__.rindex("/") + 1] + "reasons.txt") as file:
+        return [line[line.index(" ") + 1 :].strip() for line in file]
+
+
 def _what(out):
-    return STATES[out.state] + ", " + REASONS[out.reason]
+    return STATES[out.state] + ", " + reasons()[out.reason]
 
 
 def _alarms(out):

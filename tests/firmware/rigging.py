@@ -8,10 +8,9 @@ from types import SimpleNamespace
 from relith.bms import Bms
 from relith.profile import Profile
 from relith.readings import LIMB, TICKS_PERIOD_MS, Belief, Readings
-from relith.reasons import REASONS
 
 from host_sim.loop import NEW_BOARD
-from host_sim.tables import STATES, TABLE
+from host_sim.tables import REASONS, STATES, TABLE
 
 PROFILE = Path(__file__).parents[2] / "firmware" / "profiles" / "liu21_nmc532.json"
 

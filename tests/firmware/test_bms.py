@@ -10,9 +10,8 @@ from relith.bms import Bms
 from relith.inventory import UNKNOWN
 from relith.log import CORRECTION
 from relith.outlook import GAIN
-from relith.reasons import REASONS
 
-from host_sim.tables import STATES
+from host_sim.tables import REASONS, STATES
 from tests.firmware.rigging import Store, World, profile
 
 DAY_S = 86_400

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from relith.reasons import REASONS
+
+from host_sim.tables import REASONS
 
 RELITH = Path(__file__).parents[2] / "firmware" / "relith"
 NAMES = [line.split()[0] for line in (RELITH / "reasons.txt").read_text().splitlines()]

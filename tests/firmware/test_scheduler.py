@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relith.halfcycle import END_HIGH, END_LOW
 from relith.inventory import LIMIT_ANODE, MEASURED, UNKNOWN, Inventory
-from relith.reasons import REASONS
 from relith.scheduler import NONE, POLICIES, PULSE, REST, Scheduler
 
+from host_sim.tables import REASONS
 from tests.firmware.toy_cell import ToyCell, profile
 
 

@@ -1,8 +1,8 @@
 """`relith.status()`: what a person at the REPL reads."""
 
 import relith
-from relith.reasons import REASONS
 
+from host_sim.tables import REASONS
 from tests.firmware.rigging import World
 
 

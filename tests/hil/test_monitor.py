@@ -6,12 +6,11 @@ import threading
 import tty
 
 import pytest
-from relith.reasons import REASONS
 
 from hil import monitor
 from hil.codec import Client
 from host_sim.errors import InputError
-from host_sim.tables import STATES, TABLE
+from host_sim.tables import REASONS, STATES, TABLE
 from tests.link_stub import Board, Controller, HostPort
 
 FAULT, IDLE = STATES.index("FAULT"), STATES.index("IDLE")

@@ -19,6 +19,7 @@ from micropython import const
 _STEP = const(1 << 3)
 WIDE = _STEP * 2 - 1
 HUGE = 123456789
+words = ("for", "people")
 seen = 0
 class Profile:
     pass
@@ -79,6 +80,7 @@ def test_the_same_results_with_short_names(short):
     _, plain = execute(SOURCES)
     assert told == plain["total"](SimpleNamespace(max_uv=7))
     assert "Says" not in made["relith/limits.py"] and "const" not in made["relith/limits.py"]
+    assert "words" not in made["relith/limits.py"], "nobody reads it"
     assert "_STEP" not in made["relith/limits.py"] and "first_uv" not in made["relith/limits.py"]
     assert limits and seen
 

@@ -10,7 +10,6 @@ from mpremote.transport import TransportExecError
 from relith import memory
 from relith.bms import Bms
 from relith.journal import encode
-from relith.reasons import REASONS
 
 from hil import bench_board, flash, image, pulls
 from hil.pulls import Watched, board_on, what_starts
@@ -19,6 +18,7 @@ from hil.virtual.hardware import WDT_RESET, Hardware
 from host_sim.errors import InputError
 from host_sim.loop import MemoryStore
 from host_sim.profiles import load
+from host_sim.tables import REASONS
 
 PROFILE = image.PROFILES / "liu21_nmc532.json"
 

@@ -8,11 +8,11 @@ import pytest
 from cobs import cobs
 from relith import link as link_module
 from relith.log import CHANGE, REFUSAL
-from relith.reasons import REASONS
 
 from hil import catalogue
 from hil.catalogue import COMMANDS
 from hil.codec import MOST, Decoder, answer, encode, frame
+from host_sim.tables import REASONS
 from tests.firmware.gate_worlds import SPOIL, WHY, order, pulsing, ready, resting
 from tests.firmware.test_commands import TEXT, Board
 

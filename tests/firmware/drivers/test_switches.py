@@ -1,6 +1,7 @@
 """Switch and pulse sink: what they refuse, that off needs nothing, and that trimming cannot run away."""
 
-from drivers.switches import Converter, PulseSink, Switch
+from drivers.converter import Converter
+from drivers.switches import PulseSink, Switch
 from hypothesis import given
 from hypothesis import strategies as st
 
