@@ -222,7 +222,7 @@ def pooled(text: str) -> str:
     tree = ast.parse(text)
     pool = _Pool()
     pool.visit(tree)
-    taken = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)}
+    taken = {value for x in ast.walk(tree) for _, value in ast.iter_fields(x) if isinstance(value, str)}
     free = (short for short in reversed(ascii_letters) if short not in taken)
     for number, places in pool.found.items():
         size = 1 + (number.bit_length() + 7) // 7  # with the opcode before it
