@@ -20,6 +20,7 @@ WINDOW = {"NMC811": (3.0, 4.2), "LFP": (2.5, 3.6)}
 NOMINAL_MAH_CM2 = 4.0
 TAPER_PERMILLE = 50
 RATE = 0.3
+COLD_DEGC = 5.0  # below, a rested voltage does not qualify (firmware/relith/halfcycle.py)
 END_OF_LIFE = 0.3  # of nominal capacity; a cell that has delivered less in a discharge is not looked at any more
 # 1 sigma of the cells about the mean: of the logarithm, and relative
 LOG_SPREAD = {
@@ -101,8 +102,10 @@ def play(life: Life):
     lives = lives_of(life, spread_cells(mean_cell(life, life.world), life.cells, life.seed))
     out = []
     alive = np.ones(lives.n, bool)
+    owed = False  # the qualified rest of these ten cycles
     for k in range(life.cycles):
         tenth = k % 10 == 0
+        owed |= tenth
         if life.use == "mixed":
             lives.ambient_degc[:] = rng.uniform(-10.0, 45.0)
         t = lives.truth()
@@ -121,7 +124,9 @@ def play(life: Life):
         if life.use == "drive" or (life.rest_every and k % life.rest_every == 0):
             lives.rest(8 * 3600.0, True)
         else:
-            lives.rest(7200.0 if tenth else 600.0, tenth)
+            rested = owed and lives.ambient_degc[0] >= COLD_DEGC
+            lives.rest(7200.0 if rested else 600.0, rested)
+            owed &= not rested
         alive &= lasts(discharge)
         if not alive.any():
             break

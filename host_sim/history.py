@@ -17,6 +17,8 @@ STRETCH_SHARE = 0.03  # stretches that move this share of nominal are asked whet
 WRONG_WAY_V = 0.3  # voltage that runs against the current by so much, over such a stretch
 FLIP_V = 0.02  # a current turned round must move the voltage; looked at where the profile expects so much
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
+TREND_SHARE = 0.05  # ... or went on as before, but for this share
+ONE_WAY = 5.0  # nominal capacities that cannot go in, or out, without a turn: another unit of time, or another cell
 MAH, S_PER_H = 1000.0, 3600.0
 MOST_S = 86_400.0  # a day without a row, but with current, is a gap in any case
 AROUND, FARTHER = 5, 5.0  # a gap is this many times what is usual among so many intervals on either side
@@ -192,6 +194,30 @@ def check(history: History, profile) -> None:
                 "counters"
             )
     check_signs(h, profile)
+    check_one_way(h, profile)
+
+
+def check_one_way(h: History, profile) -> None:
+    """More than a few capacities cannot pass one way, but do where time is in ms. Raises InputError."""
+    nominal_ah = profile.nominal_capacity_uah * 1e-6
+    idle_a = profile.one_c_ua * 1e-6 * profile.idle_permille * 1e-3
+    wait_s = np.where(gaps(h, None, idle_a), 0.0, np.diff(h.time_s, prepend=h.time_s[:1]))
+    flows = np.where(np.abs(h.current_a) > idle_a, h.current_a, 0.0)
+    passed_ah = np.cumsum(flows * wait_s) / S_PER_H
+    flowing = np.flatnonzero(flows)
+    turns = np.flatnonzero(np.diff(np.sign(flows[flowing]))) + 1
+    for run in np.split(flowing, turns):
+        if not run.size:
+            continue
+        since_ah = np.abs(passed_ah[run] - passed_ah[max(run[0] - 1, 0)])
+        beyond = np.flatnonzero(since_ah > ONE_WAY * nominal_ah)
+        if beyond.size:
+            k = int(run[beyond[0]])
+            raise InputError(
+                f"{h.place(k)}: {since_ah[beyond[0]] * MAH:.4g} mAh have gone one way since line "
+                f"{_line(h, int(run[0]))}; {profile.source} is for a cell of {nominal_ah * MAH:g} mAh: time or current "
+                "in another unit (--columns), or another cell (--capacity MAH, --profile)?"
+            )
 
 
 def check_signs(h: History, profile) -> None:
@@ -229,13 +255,17 @@ def check_signs(h: History, profile) -> None:
     turned = current[1:] * current[:-1] < 0.0
     turned &= np.abs(current[1:] + current[:-1]) < 0.02 * np.abs(current[1:])
     expected = 2.0 * np.abs(current[1:]) * profile.resistance_uohm * 1e-6
-    still = np.abs(np.diff(volts)) < STILL_SHARE * expected
+    step_v, wait_s = np.diff(volts), np.diff(time_s)
+    trend_v = np.roll(step_v / np.maximum(wait_s, 1e-3), 1) * wait_s
+    trend_v[0] = 0.0
+    still = np.abs(step_v) < STILL_SHARE * expected
+    still |= np.abs(step_v - trend_v) < TREND_SHARE * expected
     flips = np.flatnonzero(turned & still & (expected > FLIP_V))
     if flips.size:
         k = int(flips[0]) + 1
         raise InputError(
-            f"{h.place(k)}: current turns from {current[k - 1]:g} to {current[k]:g} A and the voltage stays at "
-            f"{volts[k]:.4f} V: mixed signs"
+            f"{h.place(k)}: current turns from {current[k - 1]:g} to {current[k]:g} A, the voltage goes on as before "
+            f"at {volts[k]:.4f} V: mixed signs"
         )
     if h.net_ah is not None:
         counted, summed = h.net_ah[ends] - h.net_ah[starts], current[starts] * (time_s[ends] - time_s[starts]) / S_PER_H

@@ -6,6 +6,7 @@ current. Row numbers are kept, so that every figure can say which lines it is fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ KNEE = 0.9  # of a slow discharge: beyond it the charge next to it has only begu
 TOP_V = 0.003  # over so much at least the slope at full charge is taken
 SETTLES = 0.01  # of a slow discharge: so soon (1/e) its polarisation has built up
 KNOTS = 32  # points of the OCV table at most
-KNOT_V = 0.0007  # fewer, when straight lines between them miss the curve by less than this
+KNOT_SHARE = 0.0007  # fewer, when straight lines between them miss the curve by less of the content than this
+KNOT_SLOPE_V = 0.5  # where the curve is flatter than this over its whole content, volts count instead
 
 
 @dataclass
@@ -95,7 +97,11 @@ def slow_cycle(h: History, parts: list[Half], v_max: float, v_min: float) -> tup
     """(discharge, charge) next to each other, both full and at most C/10. Raises InputError saying what is missing."""
     where = h.recordings[0].path
     if len(parts) < 2:
-        raise InputError(f"{where}: has {len(parts)} half-cycles; a profile needs a full slow charge and discharge")
+        last = h.place(len(h.time_s) - 1)
+        raise InputError(
+            f"{last}: here it ends, with {len(parts)} of two half-cycles; a profile needs a full slow charge and "
+            "discharge"
+        )
     best: tuple[float, Half, Half] | None = None
     why, slowest = f"{where}: holds no discharge", 0.0
     for k, part in enumerate(parts):
@@ -187,14 +193,22 @@ def rested_after(h: History, row: int) -> float | None:
 
 
 def knots(curve: Ocv) -> tuple[list[int], list[int]]:
-    """(content_ppm, uv) of a table: points are added where straight lines miss the curve most; strictly falling."""
+    """(content_ppm, uv) of a table of the measured curve."""
+    return table_of(lambda at: _smooth(curve, at))
+
+
+def table_of(volts_at: Callable[[np.ndarray], np.ndarray]) -> tuple[list[int], list[int]]:
+    """(content_ppm, uv) of a curve: points are added where straight lines miss it most, a volt counting less where it
+    is steep and so says little of the content; strictly falling."""
     fine = np.linspace(0.0, 1.0, 2001)
-    volts = _smooth(curve, fine)
+    volts = volts_at(fine)
+    slope = np.abs(np.interp(fine + 0.005, fine, volts) - np.interp(fine - 0.005, fine, volts)) / 0.01
+    weight = 1.0 / (KNOT_SLOPE_V + slope)
     at = [0, 100, 200, 1000, 1600, 1900, 2000]
     while len(at) < KNOTS:
-        missed = np.abs(np.interp(fine, fine[at], volts[at]) - volts)
+        missed = weight * np.abs(np.interp(fine, fine[at], volts[at]) - volts)
         worst = int(missed.argmax())
-        if missed[worst] < KNOT_V:
+        if missed[worst] < KNOT_SHARE:
             break
         at = sorted({*at, worst})
     ppm = [round(1e6 * float(fine[k])) for k in at]

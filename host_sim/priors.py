@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from host_sim import measured
 from host_sim.cell import Control, load_parameters
 from host_sim.cell.cathode import ocv
 from host_sim.cell.lithium import drift_um_per_h
@@ -24,28 +25,6 @@ from host_sim.version import ROOT
 
 PROFILE = ROOT / "firmware/profiles/liu21_nmc532.json"
 
-CONTENT_POINTS = (
-    0.0,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.85,
-    0.9,
-    0.93,
-    0.95,
-    0.965,
-    0.98,
-    0.99,
-    0.995,
-    1.0,
-)
 PLATE_RATES = (0.15, 0.3, 0.6, 1.0, 2.0)
 STRIP_RATES = (0.05, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0)
 DEPTHS = (0.1, 0.25, 0.5, 1.0)
@@ -157,7 +136,7 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
     Returns a namespace with the fields that estimator and scheduler read (docs/interfaces.md).
     """
     low, high = lives.swing_limits
-    table_uv = [round(1e6 * float(ocv(parameters.cathode, low + part * (high - low)))) for part in CONTENT_POINTS]
+    content_ppm, table_uv = measured.table_of(lambda content: ocv(parameters.cathode, low + content * (high - low)))
     built = lives.truth()
     lithium = (
         float((built["cathode"] + built["active"])[0])
@@ -167,7 +146,7 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
     lives.discharge([(0.3, 99.0)])
     swing = float(lives.truth()["swing"][0])
     sites = float(lives.cells.cathode_sites_mah_cm2[0]) / lives.nominal
-    measured = measured_priors(lives)
+    learned = measured_priors(lives)
     fields = {
         "nominal_capacity_uah": round(lives.nominal * AREA_CM2 * 1e3),
         "one_c_ua": round(lives.nominal * AREA_CM2 * 1e3),
@@ -176,7 +155,7 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "min_uv": round(lives.v_min * 1e6),
         "max_uv": round(lives.v_max * 1e6),
         "taper_permille": lives.taper_permille,
-        "ocv_content_ppm": [round(1e6 * part) for part in CONTENT_POINTS],
+        "ocv_content_ppm": content_ppm,
         "ocv_uv": table_uv,
         "cathode_capacity_ppm": round(1e6 * swing),
         "cathode_fade_ppm": round(1e6 * parameters.value("cathode_fade") * (high - low)),
@@ -189,7 +168,7 @@ def build(parameters, lives, sensors: SensorClass, spreads: dict, **changes):
         "rest_tau_s": round(3600 * parameters.value("barrier_tau_h")),
         "rest_local_permille": round(1000 * parameters.value("local_stripping")),
     }
-    return SimpleNamespace(**{**fields, **measured, **spreads, **changes})
+    return SimpleNamespace(**{**fields, **learned, **spreads, **changes})
 
 
 # -- the committed profile of Liu21's full cell ------------------------------------------------------------------------

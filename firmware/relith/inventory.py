@@ -33,23 +33,28 @@ from relith.udfilter import ONE, Filter, root
 ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charged, cathode full, anode bare
 
 _PPB = const(1000)  # ppb per ppm
-_END_SIGMA = const(500000)  # metal left in reach at an anode-limited end, and for each permille of 1C at that end
-_END_RATE = const(2500)
-_FULL_SIGMA = const(2000000)  # repeatability of a full charge
+_END_SIGMA = const(350000)  # metal left in reach at an anode-limited end, and for each permille of 1C at that end
+_END_RATE = const(1600)
+_OCV_SIGMA = const(300000)  # of a rested voltage beside the sensor's: the profile's table, what has not settled
+_FULL_SIGMA = const(700000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
-_TAPER_PERMILLE = const(200)  # of the content at a full charge: resistance depends on current, direction and surface
+_TAPER_PERMILLE = const(120)  # of the content at a full charge: resistance depends on current, direction and surface
+_TAPER_SIGMA = const(2000000)  # at least: the last of a charge is slow in more than resistance
 _GROWN_PERMILLE = const(300)
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(14000)  # three sigma of a cycle's loss: an expected recovery below proves nothing by not coming
 _LOSS_NOISE_PERMILLE = const(300)  # what one half-cycle's loss scatters about its expectation
 _STAY_SIGMA = const(500000000)  # 1 sigma of the share that stays isolated although it should have come back
-_RZERO_SIGMA = const(300000000)
-_LAYER_SIGMA = const(900000000)
-_OHM_SIGMA = const(300000000)  # of the logarithm of one measured resistance about its law
+_RZERO_SIGMA = const(200000000)
+_LAYER_SIGMA = const(400000000)
+_OHM_SIGMA = const(100000000)  # of the logarithm of one measured resistance about its law
 _RESTART_SIGMA = const(30000000)  # a journal record is due every 10 %
 _GAIN_PPM = const(200)
 _GATE = const(4)  # sigma: an anchor further off than this is no chance
+_STRANGE = const(80000000)  # and further off than this, another cell
+_LONG = const(40000000)
+_DOUBTED = const(2)  # `kept[LOST]` between such an anode-limited end and the next end
 _FORMED = const(2000)  # cycles after which a contradiction means another cell, per mille
 _OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
 
@@ -76,14 +81,15 @@ class Estimate:
         self.pulse_trials = self.rest_trials = 0  # interventions with an anode-limited end on both sides
         self.gain_ppm = 0  # error of the current's gain, learned from anchors; counted in, the ledger stays raw
         self.soc_ppm = self.soc_sigma_ppm = 0  # of the capacity now
-        self.soh_ppm = 0  # capacity now, of the profile's
+        self.soh_ppm = self.soh_sigma_ppm = 0  # capacity now, of the profile's
         self.energy_mwh = self.energy_sigma_mwh = 0  # that still comes out at C/5
         self.charge_limit_permille = self.discharge_limit_permille = 0  # what the voltage window allows now
+        self.charge_limit_sigma_permille = self.discharge_limit_sigma_permille = 0
         self.resistance_uohm = self.resistance_sigma_uohm = 0  # 0: not measured
         self.cycles_permille = 0  # equivalent full cycles so far
-        self.normalized_life_permille = 0  # those over the lithium built in per cathode capacity (Deng26)
+        self.normalized_life_permille = 0  # those over the reservoir per cathode capacity (Deng26); 0: there is none
         self.cycles_left = self.cycles_left_sigma = 0  # until the reservoir is spent; 0: spent, or none
-        self.cycles_to_end = 0  # until 80 % of the profile's capacity
+        self.cycles_to_end = self.cycles_to_end_sigma = 0  # until 80 % of the profile's capacity; 0: past, or unknown
         self.end_foreseen = self.advice = 0  # outlook.END_*, outlook.ADVICE_*
         self.short_suspected = 0  # 1: rest sag, or charge that never comes out
         self.since_anchor = 0  # discharges since A was last anchored
@@ -93,7 +99,7 @@ class Inventory:
     def __init__(self, profile, cell_index):
         self.profile = profile
         self.estimate = Estimate(cell_index)
-        self.resets = 0  # how often the cell contradicted its estimate (swapped cell) and it became unknown
+        self.resets = 0  # how often the cell contradicted its estimate (swapped, not new) and it became unknown
         self._start(0)
 
     def reset_unknown(self):
@@ -125,7 +131,7 @@ class Inventory:
             (STAY, 0, _STAY_SIGMA),
             (RZERO, 0, _RZERO_SIGMA),
             (LAYER, ONE, _LAYER_SIGMA),
-            (TAPER, 0, max(full * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope)),
+            (TAPER, 0, max(full * _TAPER_PERMILLE, p.voltage_sigma_uv * ONE // slope, _TAPER_SIGMA)),
         ):
             f.x[state], f.d[state] = mean, max(1, sigma * sigma)
         f.flow(N, Q, ONE + hidden)  # built discharged: N is the cathode's own lithium and the reservoir
@@ -155,7 +161,7 @@ class Inventory:
 
     def half_cycle(self, h):
         """Book the half-cycle `h` and what the rests about it show."""
-        f, kept, p = self.filter, self.kept, self.profile
+        f, kept, p, resets = self.filter, self.kept, self.profile, self.resets
         self.anchors = []
         if h.ocv_before_uv and not kept[OCV_USED]:
             self._anchor_ocv(h.ocv_before_uv)
@@ -207,7 +213,7 @@ class Inventory:
         if h.ocv_after_uv:
             self._anchor_ocv(h.ocv_after_uv)
             self.kept[OCV_USED] = 1
-        if h.kind < 0:
+        if h.kind < 0 and self.resets == resets:  # else the next one tells
             self._dead_layer(h)
             self._end_of_discharge(h, trial)
         f = self.filter
@@ -296,21 +302,24 @@ class Inventory:
         per_volt = self.filter.x[Q] * (high - low) // (2 * doubt)
         content = content_ppm(self.profile, uv)[0]
         unsure = per_volt // 1000 * self.profile.voltage_sigma_uv // 1000  # ppb
-        if unsure < 30000 * _PPB:  # flatter (LFP) it says nothing; a third of the sensor's error is anew each time
-            self._anchor_cathode(ANCHOR_OCV, content, 1000 * _PPB + unsure // 3, ((VOLT, -per_volt),))
+        if unsure < 30000 * _PPB:  # flatter (LFP) it says nothing; a fifth of the sensor's error is anew each time
+            self._anchor_cathode(ANCHOR_OCV, content, _OCV_SIGMA + unsure // 5, ((VOLT, -per_volt),))
 
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
-        many full charges are not better than one. What the drop has grown by is in doubt anew each time."""
+        many full charges are not better than one. Of what the drop has grown by two thirds count at the taper's small
+        current, in doubt for good: TAPER wanders with it."""
         kept, p = self.kept, self.profile
         drop = self._drop_uv(h.end_permille, h) * kept[WARM] // root(warmth(h.temp_cdegc) * 1000)
         cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
-        uv = h.end_uv - drop - cold
-        unsure = abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE])
-        unsure += abs(drop - self._taper_uv) * _GROWN_PERMILLE // 1000
+        grown = drop - self._taper_uv
+        uv = h.end_uv - self._taper_uv - grown * 2 // 3 - cold
+        grown = abs(grown) * _GROWN_PERMILLE // 1000
+        unsure = 1 + abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE]) + grown
         wide = content_ppm(p, uv - unsure)[0] - content_ppm(p, uv + unsure)[0]  # a plateau may lie between
         sigma = _FULL_SIGMA + wide * 500
         missing(kept, sigma // _PPB)
+        self.filter.noise(TAPER, wide * 100 * grown // unsure)
         self._anchor_cathode(ANCHOR_FULL, content_ppm(p, uv)[0], sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
 
     def _anchor_cathode(self, kind, content, sigma, bias=()):
@@ -321,7 +330,7 @@ class Inventory:
         off = abs(f.mean(h))
         doubt = root(f.variance(h) + sigma * sigma)
         if kept[KNOWN] != UNKNOWN and kept[CYCLES] > _FORMED:
-            if off > 80000 * _PPB and off > 8 * doubt:
+            if off > _STRANGE and off > 8 * doubt:
                 kept[DOUBTS] += 1
                 if kept[DOUBTS] > 1:
                     self.resets += 1
@@ -329,13 +338,15 @@ class Inventory:
                     for k in (FULL_S, NET, NET_DOUBT, STRIKES, SHORT):  # a leak is no other cell
                         self.kept[k] = kept[k]
                 return
-            kept[DOUBTS] = 0
         elif kept[KNOWN] == UNKNOWN and not kept[LOST]:
             kept[KNOWN] = INFERRED
         if off > _GATE * doubt:  # charge passed unseen: no gain and no offset is to blame
             f.noise(C, off)
-            if kept[CYCLES] <= _FORMED:  # or sites were formed away
-                f.noise(Q, off)
+            if kept[DOUBTS] or kept[CYCLES] <= _FORMED:  # again, or sites were formed away
+                f.noise(Q, min(off, _STRANGE))
+            kept[DOUBTS] = 1
+        else:
+            kept[DOUBTS] = 0
         self._update(kind, h, sigma)
 
     def _end_of_discharge(self, h, trial):
@@ -356,7 +367,7 @@ class Inventory:
         f, p, kept = self.filter, self.profile, self.kept
         content = content_ppm(p, h.end_uv + self._drop_uv(h.end_permille, h))[0]
         hard = content_ppm(p, h.end_uv + 13 * self._drop_uv(max(h.rate_permille, h.end_permille), h) // 10)[0]
-        doubt = (8000 + min(content - hard, 25000)) * _PPB  # what flowed before the end weighs too: diffusion
+        doubt = (8000 + min(content - hard, 80000)) * _PPB  # what flowed before the end weighs too: diffusion
         lack = ((Q, content * 1000), (C, -ONE))
         active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
@@ -369,15 +380,25 @@ class Inventory:
                        a_sigma * 1000 // m_sigma)  # fmt: skip
         if anode < cathode:
             if cathode - anode > 2000 or _square(m, m_sigma) < 1000:
-                if kept[SINCE] > 20:  # the first for long: the laws of loss were on their own
+                if hidden > _LONG:  # the first for long: the laws of loss were on their own
                     f.noise(S, hidden)
                     f.noise(D, hidden)
+                off = a if a > 0 else -a - max(0, f.mean(self.dead()))  # what is isolated may come back
+                if off > _GATE * a_sigma:
+                    if off > _STRANGE and kept[KNOWN]:  # another cell, or a past that is not ours? The next end tells
+                        kept[LOST], kept[KNOWN] = _DOUBTED, UNKNOWN
+                        return LIMIT_NONE
+                    self.resets += kept[LOST] == _DOUBTED
+                    f.noise(S, off // 2)
+                    f.noise(D, off // 2)
                 self._update(ANCHOR_BARE, active, left)
                 kept[ANCHORED] = f.x[S] + f.mean(self.dead()) + kept[UNSEEN]
                 kept[SINCE] = kept[LOST] = kept[FRESH] = 0
                 kept[KNOWN] = MEASURED
             return LIMIT_ANODE
         if anode - cathode > 2000:
+            if kept[LOST] == _DOUBTED:
+                kept[LOST], kept[KNOWN] = 0, INFERRED
             if m_sigma * m_sigma > 2 * doubt * doubt:  # its error is alike every time: no better than what is known
                 self._anchor_cathode(ANCHOR_EMPTY, content, doubt)
                 f = self.filter

@@ -37,7 +37,7 @@ TAPER = const(15)  # what the cathode holds at a full charge beyond what the res
 STATES = const(16)
 
 # places in `Inventory.kept`, what the journal holds beside the filter
-LOST = const(0)  # 1: of its past any loss is possible
+LOST = const(0)  # 1: of its past any loss is possible; 2: in doubt since the last end
 KNOWN = const(1)
 LIMIT = const(2)  # Estimate.limited_by
 OCV_USED = const(3)  # the rest between two half-cycles anchors once
@@ -135,14 +135,15 @@ def fill(inventory):
     e.isolated_per_cycle_ppm, e.sei_per_cycle_ppm = lost // _PPB, sei // _PPB
     e.loss_per_cycle_ppm = per_cycle // _PPB
     e.ce_li_ppm = 1000000 - e.loss_per_cycle_ppm
-    spare = moving + ((Q, -ONE),)
-    e.cycles_left = min(max(0, f.mean(spare)) // per_cycle, 100000) if isolated + bound else 0
-    spare += ((ISO, -e.cycles_left * isolated), (SEI, -e.cycles_left * bound), (STAY, -e.cycles_left * back))
-    e.cycles_left_sigma = _hypot(f.sigma(spare), hidden * _PPB) // per_cycle if e.cycles_left else 0
-    end = p.cathode_capacity_ppm * _END_PERMILLE // 1000
-    e.cycles_to_end = max(0, e.capacity_ppm - end) // e.loss_per_cycle_ppm + e.cycles_left
+    e.cycles_left = e.cycles_left_sigma = e.cycles_to_end = e.cycles_to_end_sigma = 0
+    if isolated + bound:
+        rates = isolated, bound, back, per_cycle, hidden * _PPB
+        e.cycles_left, e.cycles_left_sigma = _cycles(f, moving + ((Q, -ONE),), 0, rates)
+        end = p.cathode_capacity_ppm * _PPB // 1000 * _END_PERMILLE
+        if e.capacity_ppm * _PPB > end:
+            e.cycles_to_end, e.cycles_to_end_sigma = _cycles(f, moving, end, rates)
     e.cycles_permille = kept[CYCLES]
-    e.normalized_life_permille = kept[CYCLES] * 1000 // max(1, p.reservoir_ppm * 1000 // p.cathode_capacity_ppm)
+    e.normalized_life_permille = kept[CYCLES] * p.cathode_capacity_ppm // p.reservoir_ppm if p.reservoir_ppm else 0
 
     # charge that comes out now, energy, and what the voltage window allows
     usable = max(0, min(e.active_ppm, swing - e.cathode_ppm))
@@ -150,15 +151,23 @@ def fill(inventory):
     e.soc_ppm = min(1000000, usable * 1000000 // whole)
     e.soc_sigma_ppm = min(1000000, _hypot(e.cathode_sigma_ppm, e.capacity_sigma_ppm) * 1000000 // whole)
     e.soh_ppm = whole * 1000000 // p.cathode_capacity_ppm
+    e.soh_sigma_ppm = e.capacity_sigma_ppm * 1000000 // p.cathode_capacity_ppm
     drop_uv = max(1, p.one_c_ua * (e.resistance_uohm or p.resistance_uohm) // 1000000)
     mean_uv = -4 * drop_uv // 5
     for k in range(1, 8, 2):
         mean_uv += table(p.ocv_content_ppm, p.ocv_uv, (e.cathode_ppm + usable * k // 8) * 1000000 // swing)
-    e.energy_mwh = usable * p.nominal_capacity_uah // 1000000 * max(0, mean_uv) // 4000000000
-    e.energy_sigma_mwh = e.energy_mwh * e.soc_sigma_ppm // max(1, e.soc_ppm)
-    now_uv = table(p.ocv_content_ppm, p.ocv_uv, e.cathode_ppm * 1000000 // swing)
-    e.discharge_limit_permille = _within((now_uv - p.min_uv) * 1000 // drop_uv, p.discharge_max_permille)
-    e.charge_limit_permille = _within((p.max_uv - now_uv) * 1000 // drop_uv, p.charge_max_permille)
+    of_all = p.nominal_capacity_uah * max(0, mean_uv) // 4000000000  # 4 V of the table in mean_uv
+    e.energy_mwh = usable * of_all // 1000000
+    e.energy_sigma_mwh = whole * e.soc_sigma_ppm // 1000000 * of_all // 1000000
+    at, doubt = e.cathode_ppm * 1000000 // swing, e.cathode_sigma_ppm * 1000000 // swing
+    now_uv, low_uv = table(p.ocv_content_ppm, p.ocv_uv, at), table(p.ocv_content_ppm, p.ocv_uv, at + doubt)
+    unsure = (now_uv - low_uv) * 1000 // drop_uv
+    e.discharge_limit_permille, e.discharge_limit_sigma_permille = _allowed(
+        (now_uv - p.min_uv) * 1000 // drop_uv, unsure, kept, p.discharge_max_permille
+    )
+    e.charge_limit_permille, e.charge_limit_sigma_permille = _allowed(
+        (p.max_uv - now_uv) * 1000 // drop_uv, unsure, kept, p.charge_max_permille
+    )
 
     # how it will end (Moh25's three ends, and the spent reservoir of Deng26), and what to do to know more
     e.end_foreseen = END_ISOLATED if e.isolated_ppm > e.sei_ppm else END_SEI
@@ -175,6 +184,20 @@ def fill(inventory):
     for name in e.__dict__:  # what comes of big ints stays big on MicroPython (32 B each), however small it is
         _small[0] = max(-_MOST, min(_MOST, getattr(e, name)))
         setattr(e, name, _small[0])
+
+
+def _cycles(f, store, end, rates):
+    """Equivalent full cycles until `store` is down to `end` (ppb), and their sigma."""
+    isolated, bound, back, per_cycle, hidden = rates
+    n = min(max(0, f.mean(store) - end) // per_cycle, 100000)
+    store += ((ISO, -n * isolated), (SEI, -n * bound), (STAY, -n * back))
+    return n, 1 + _hypot(_hypot(f.sigma(store), hidden) // per_cycle, n // 8) if n else 0  # its use may change
+
+
+def _allowed(rate, unsure, kept, most):
+    """A rate that the voltage window allows, and its sigma: of the OCV (`unsure`) and of the resistance."""
+    sigma = _hypot(unsure, rate * kept[RESISTANCE_SIGMA] // kept[RESISTANCE] if kept[RESISTANCE] else rate // 5)
+    return _within(rate, most), (_within(rate + sigma, most) - _within(rate - sigma, most)) // 2
 
 
 def hidden_doubt(inventory):

@@ -151,7 +151,7 @@ class Table:
         except csv.Error as error:
             raise InputError(f"{self.path}: line {self.header_row + rows.line_num}: {error}") from None
         if not lines:
-            raise InputError(f"{self.path}: has column names in line {self.header_row}, but no row of data")
+            raise InputError(f"{self.path}: line {self.header_row} holds the column names, but no row of data follows")
         if text[-1] not in "\r\n" and len(tail) > 1 and tail[-1] < min(tail[-_KEEP - 1 : -1]):
             raise InputError(f"{self.path}: line {lines[-1]} ends in the middle of a number: the file is {_CUT}")
         self.lines = np.array(lines)
@@ -161,6 +161,9 @@ class Table:
         for (key, c), values in zip(plan, cells, strict=True):
             array = np.array(values) * c.scale + c.offset if c.scale != 1.0 or c.offset else np.array(values)
             if key in self.values:
+                empty = np.flatnonzero(np.isnan(array))
+                if key in ("charge", "discharge") and 0 < empty.size < array.size:
+                    raise InputError(f"{self.path}: line {lines[empty[0]]}, column {c.name!r}: is empty")
                 if not np.isnan(array).all():  # an empty column is none
                     self.values[key].append(array)
             else:

@@ -51,6 +51,68 @@ def test_cycles_left_and_their_interval():
     assert inside / total > 0.85
 
 
+def test_cycles_to_80_percent_and_their_interval():
+    """Anode-free, no sudden end: 80 % of the profile's capacity comes when the loss says so."""
+    inside = total = 0
+    for seed in range(10):
+        prof = profile(loss_isolated_ppm=3000, loss_sei_ppm=2000)
+        cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+        seen = []
+        for _ in range(200):
+            inventory.half_cycle(cell.charge())
+            inventory.half_cycle(cell.discharge(rested=True))
+            if cell.cathode < 0.8:
+                break
+            seen.append((inventory.estimate.cycles_to_end, inventory.estimate.cycles_to_end_sigma))
+        for k in range(5, len(seen), 3):
+            left, sigma = seen[k]
+            inside += abs(left - 0.9 * (len(seen) - k)) < 1.96 * sigma + 2  # full cycles of nominal capacity
+            total += 1
+        assert inventory.estimate.soh_ppm < 800_000 and inventory.estimate.cycles_to_end == 0
+        assert inventory.estimate.cycles_to_end_sigma == 0
+    assert total > 50 and inside / total > 0.85
+
+
+def test_soh_covers_and_limits_are_as_sure_as_the_resistance_and_the_charge():
+    inside = []
+    prof = profile(cathode_fade_ppm=0)
+    for seed in range(8):
+        cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+        for k in range(30):
+            inventory.half_cycle(cell.charge())
+            inventory.half_cycle(cell.discharge(rested=k % 10 == 0))
+        e = inventory.estimate
+        true = 1e6 * min(cell.q, cell.cathode + cell.active)
+        inside.append(abs(e.soh_ppm - true) < 1.96 * e.soh_sigma_ppm + 2000)
+    assert sum(inside) >= 7 and 0 < e.soh_sigma_ppm == e.capacity_sigma_ppm
+    inventory.half_cycle(cell.charge())
+    assert e.discharge_limit_permille == prof.discharge_max_permille
+    assert e.discharge_limit_sigma_permille == 0  # the profile's: the window allows far more
+    sigma = []
+    for ohm in (10_000_000, 10_000_000, 18_000_000, 8_000_000):
+        h = cell.discharge(depth=0.05)
+        h.resistance_uohm = ohm
+        inventory.half_cycle(h)
+        sigma.append((e.discharge_limit_permille, e.discharge_limit_sigma_permille))
+    assert all(0 < rate < prof.discharge_max_permille for rate, _ in sigma)
+    assert 0.1 < sigma[0][1] / sigma[0][0] < 0.3  # one measurement: a fifth
+    assert sigma[2][1] / sigma[2][0] > sigma[1][1] / sigma[1][0]  # scattered ones say less
+    assert 0 < e.charge_limit_permille <= prof.charge_max_permille and e.charge_limit_sigma_permille > 0
+
+
+def test_an_empty_cell_s_energy_is_in_doubt_too():
+    _, inventory = live(profile(), 1, 12)
+    e = inventory.estimate
+    assert e.energy_mwh < 4 and e.energy_sigma_mwh > 0
+
+
+def test_normalized_life_is_of_a_reservoir():
+    _, free = live(profile(), 1, 12)
+    _, reserved = live(profile(**RESERVOIR), 1, 12)
+    assert free.estimate.normalized_life_permille == 0
+    assert reserved.estimate.normalized_life_permille == reserved.estimate.cycles_permille  # N/P 1
+
+
 def test_end_and_advice():
     _, inventory = live(profile(loss_isolated_ppm=12000, loss_sei_ppm=2000), 2, 30)
     assert inventory.estimate.cycles_left == 0 and inventory.estimate.end_foreseen == outlook.END_ISOLATED
