@@ -35,12 +35,13 @@ ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charg
 _PPB = const(1000)  # ppb per ppm
 _END_SIGMA = const(350000)  # metal left in reach at an anode-limited end, and for each permille of 1C at that end
 _END_RATE = const(1600)
-_OCV_SIGMA = const(300000)  # of a rested voltage beside the sensor's: the profile's table, what has not settled
-_FULL_SIGMA = const(700000)  # repeatability of a full charge
+_OCV_SIGMA = const(500000)  # of a rested voltage beside the sensor's: the profile's table, what has not settled
+_FULL_SIGMA = const(400000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
+_LOOSE = const(2000)  # ppm: charge missing by less is no soft short
 _TAPER_PERMILLE = const(120)  # of the content at a full charge: resistance depends on current, direction and surface
-_TAPER_SIGMA = const(2000000)  # at least: the last of a charge is slow in more than resistance
+_TAPER_SIGMA = const(1500000)  # at least: the last of a charge is slow in more than resistance
 _GROWN_PERMILLE = const(300)
 _FADE_NOISE = const(5)  # what a cycle's fade scatters about its expectation: cells differ for good
 _TRIAL_PPM = const(14000)  # three sigma of a cycle's loss: an expected recovery below proves nothing by not coming
@@ -315,11 +316,11 @@ class Inventory:
         grown = drop - self._taper_uv
         uv = h.end_uv - self._taper_uv - grown * 2 // 3 - cold
         grown = abs(grown) * _GROWN_PERMILLE // 1000
-        unsure = 1 + abs(cold) + drop * kept[RESISTANCE_SIGMA] // max(1, kept[RESISTANCE]) + grown
+        unsure = 1 + abs(cold) // 4 + drop * kept[RESISTANCE_SIGMA] // max(1, 3 * kept[RESISTANCE]) + grown
         wide = content_ppm(p, uv - unsure)[0] - content_ppm(p, uv + unsure)[0]  # a plateau may lie between
         sigma = _FULL_SIGMA + wide * 500
-        missing(kept, sigma // _PPB)
-        self.filter.noise(TAPER, wide * 100 * grown // unsure)
+        missing(kept, sigma // _PPB + _LOOSE)
+        self.filter.noise(TAPER, wide * 30 * grown // unsure)
         self._anchor_cathode(ANCHOR_FULL, content_ppm(p, uv)[0], sigma, ((TAPER, -p.cathode_capacity_ppm * _PPB),))
 
     def _anchor_cathode(self, kind, content, sigma, bias=()):

@@ -234,7 +234,7 @@ def test_a_swap_that_changes_the_cathode_moves_its_capacity():
 def test_what_a_full_charge_is_off_by_is_no_better_known_after_many():
     """The taper's drop is not that of the resistance: alike every time, so the doubt of the cathode covers it."""
     prof = profile(resistance_uohm=4_000_000)  # 20 mV
-    for off_uv in (-5_000, 5_000):
+    for off_uv in (-4_000, 4_000):
         cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
         for k in range(30):
             full = cell.charge()
