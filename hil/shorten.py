@@ -223,7 +223,8 @@ def pooled(text: str) -> str:
     pool = _Pool()
     pool.visit(tree)
     taken = {value for x in ast.walk(tree) for _, value in ast.iter_fields(x) if isinstance(value, str)}
-    free = (short for short in reversed(ascii_letters) if short not in taken)
+    names = (*reversed(ascii_letters), *("_" + letter for letter in ascii_letters))
+    free = (short for short in names if short not in taken)
     for number, places in pool.found.items():
         size = 1 + (number.bit_length() + 7) // 7  # with the opcode before it
         if 64 <= number < 1 << 30 and places * (size - 2) > size + 6:  # what binding it takes, and its name
