@@ -50,6 +50,8 @@ HOMES = {  # modules that stand inside another one in an image, in this order be
     "relith.states": "relith.bms",
     "relith.scheduler": "relith.inventory",
     "relith.extras": "relith.bms",
+    "relith.budgets": "relith.bms",
+    "relith.pace": "relith.bms",
     "relith.gate": "relith.bms",
     "relith.catalogue": "relith.link",
     "relith.frames": "relith.link",

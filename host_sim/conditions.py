@@ -48,19 +48,31 @@ class _Apart(ast.NodeTransformer):
     def __init__(self):
         self.decisions: list[tuple[int, list[str]]] = []
 
-    def visit_If(self, node: ast.If) -> ast.If:
+    def visit_If(self, node):
         """The test of an `if` is a decision; what stands inside follows."""
-        node.test = self._decision(node.test)
-        self.generic_visit(node)
+        test = node.test
+        node.test = ast.Constant(None)
+        node = self.generic_visit(node)
+        node.test = self._decision(test)
         return node
 
-    visit_IfExp = visit_While = visit_If  # type: ignore[assignment]
+    visit_IfExp = visit_While = visit_If
 
-    def visit_Return(self, node: ast.Return) -> ast.Return:
-        """So is a yes or no that is returned."""
-        if isinstance(node.value, ast.BoolOp):
-            node.value = self._decision(node.value)
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        """So is every other yes or no, whether it is returned, given a name or handed on; in `a or 1` it is `a`."""
+        if not isinstance(node.values[-1], ast.Constant | ast.Name) or not _fixed(node.values[-1]):
+            return self._decision(node)
+        asked = node.values[:-1]
+        node.values[:-1] = [self._decision(ast.BoolOp(node.op, asked, lineno=node.lineno) if asked[1:] else asked[0])]
         return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        """A comparison alone."""
+        return self._decision(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        """A `not` as well; a minus is none."""
+        return self._decision(node) if isinstance(node.op, ast.Not) else self.generic_visit(node)
 
     def _decision(self, test: ast.expr) -> ast.expr:
         number, names = len(self.decisions), list[str]()
@@ -81,6 +93,10 @@ class _Apart(ast.NodeTransformer):
             return _call("_asked", number, len(names) - 1, node)
 
         return _call("_decided", number, part(test))
+
+
+def _fixed(node: ast.Constant | ast.Name) -> bool:
+    return isinstance(node, ast.Constant) or node.id.isupper()
 
 
 def _call(name: str, *arguments) -> ast.Call:

@@ -15,6 +15,7 @@ from pathlib import Path
 from relith import protection
 from relith.profile import lines
 
+from host_sim import wear
 from host_sim.generated import keep
 from host_sim.tables import BLOCKS, LEVELS, TABLE
 
@@ -90,7 +91,8 @@ HEAD = """# Safety
 
 Made by `python -m host_sim.safety_page` from the rules, the markers of the tests and `firmware/relith/protection.txt`;
 `make test` checks that it is up to date and that no rule is without a test. Four short files and one table hold all
-of it: `protection.txt` (the table), `protection.py`, `gate.py`, `states.py`, `journal.py`.
+of it, to be read in this order: `protection.txt` (the table) and `protection.py` (what is watched), `states.py` (what
+may follow what), `gate.py` (what may conduct), `journal.py` (what is not forgotten); all in `firmware/relith`.
 
 A controller that pulses a lithium-metal cell can hurt someone. These rules are not negotiable.
 """
@@ -101,12 +103,7 @@ NOTES = """
 of nominal capacity that the worst cell has as isolated lithium, by 10 °C at most: a cell full of it fails harder. The
 slope is assumed, no source gives one.
 
-**Wear of the flash** (rule 11). A record has 1.6 kB for one cell, 22 kB for sixteen. One is written for every 10 % of
-nominal capacity moved, for every half-cycle, at the beginning and end of a pulse, at a latch, and once a day: at most
-30 a full cycle (`test_writes_of_a_cycle`), 15 in each slot. A block that bears 100 000 erasures then lasts 6 600 cycles
-as a raw slot: 18 years at a cycle a day. On littlefs a write erases about two blocks, taken in turn over all that are
-free: with 100 free blocks 166 000 cycles.
-
+@wear@
 **New boards and lost journals** (rule 11). A board whose slots are erased, empty, absent or damaged is locked out:
 nobody can tell what they held. A new board is one whose slots hold a record with nothing in it, which `make flash`
 writes on a board without a journal. A latch is written to both slots, so that the loss of either leaves it.
@@ -181,7 +178,7 @@ def page(found: dict[int, list[str]]) -> str:
             path, _, function = test.partition("::")
             by_file.setdefault(path, []).append(f"`{function}`")
         parts += [f"- [{path}](../{path}): {', '.join(names)}\n" for path, names in by_file.items()]
-    parts.append(NOTES + TABLE_HEAD)
+    parts.append(NOTES.replace("@wear@", wear.text()) + TABLE_HEAD)
     words = [line.split(None, 2) for line in lines("protection.txt", protection.CRC)]
     quantities = [word[2] for word in words if word[0] == "quantity"]
     for row in TABLE:

@@ -7,18 +7,21 @@ from relith.readings import zeros
 
 _WIDTH = const(8)
 _TICKS = const(16)
+_HALF = const(256)  # bytes
 
 
 class BlackBox:
-    """`note()` in every tick allocates nothing; `keep()` at a latch.
+    """`note()` in every tick allocates nothing; `keep()` at a latch, and when a tick fails.
 
-    `kept`: of each tick, oldest first, eight little-endian 32-bit numbers: seconds of Clock; current, counts; lowest
-    and highest cell, uV; hottest sensor, cdegC; state, decision and reason, a byte each, state highest; alarms; what
-    was granted: 1 charge, 2 discharge, from bit 2 on the pulse current in counts.
+    The first event since a person cleared the latches stays, and the newest: then of each the eight ticks nearest to
+    it. `kept`: of each tick, oldest first, eight little-endian 32-bit numbers: seconds of Clock; current, counts;
+    lowest and highest cell, uV; hottest sensor, cdegC; state, decision and reason, a byte each, state highest; alarms;
+    what was granted: 1 charge, 2 discharge, from bit 2 on the pulse current in counts.
     """
 
     def __init__(self):
         self.kept = b""
+        self.first = 0  # bytes of the first event in it, which must stay; 0: a person has cleared since
         self._ring = zeros(_WIDTH * _TICKS)
         self._ticks = 0
 
@@ -39,14 +42,16 @@ class BlackBox:
             self._ticks = _TICKS
 
     def keep(self):
-        """Freeze what is remembered."""
+        """Freeze what is remembered, behind what must stay."""
         ring = self._ring
         first = max(0, self._ticks - _TICKS)
         rows = []
         for tick in range(first, self._ticks):
             at = tick % _TICKS * _WIDTH
             rows.append(pack("<8i", *ring[at : at + _WIDTH]))
-        self.kept = b"".join(rows)
+        old = self.kept[max(0, self.first - _HALF) : self.first]
+        self.kept = old + b"".join(rows[-_TICKS // 2 :] if old else rows)
+        self.first = len(old) or len(self.kept)
 
     def pack(self):
         """For the journal."""

@@ -14,7 +14,7 @@ from relith.commands import Wishes, commit, record, run
 from relith.gate import Gate
 from relith.halfcycle import END_HIGH, HalfCycle, Tracker
 from relith.inventory import Inventory
-from relith.journal import Journal
+from relith.journal import OWN_MOST, Journal
 from relith.ledger import Ledger
 from relith.link import Link
 from relith.log import ANCHOR, CORRECTION, REFUSAL, Log
@@ -22,9 +22,10 @@ from relith.memory import pack_all, unpack_all
 from relith.protection import Protection
 from relith.readings import Belief, Outputs, Readings
 from relith.scheduler import Scheduler
-from relith.states import BOOT, FAULT, LOCKOUT, PULSE, REST, Machine, facts
+from relith.states import PULSE, REST, Machine, facts
 
-_SAVE_PPM = const(100000)  # charge moved between two journal records
+SAVE_PPM = const(100000)  # charge moved between two journal records
+APART_S = const(300)  # and no two of these come closer
 _HOUR_S = const(3600)
 _WHY_GRANTED = const(0)
 _WHY_STILL = const(32)
@@ -65,7 +66,8 @@ class Bms:
         self.short_suspected = 0  # 1: rest sag or charge that never returns
         self.booked_ppm = 0  # raw net charge up to the end of the last half-cycle that was estimated
         self._corrections = 0
-        self._saved_ppm = self._saved_s = self._saved_latches = 0
+        self._saved_ppm = self._saved_s = self._saved_latches = self._failed = 0
+        self._boxed = 0  # rows that the black box has been kept for
         self._watched_s = 0  # into this rest, when the voltages were last compared
         self._remember()
 
@@ -84,7 +86,8 @@ class Bms:
         try:
             self.black_box.note(self)
             self.black_box.keep()
-            self._save()
+            self._own()
+            self._journal()  # a latch in any case
         except Exception:
             self.outputs.off()
 
@@ -108,6 +111,11 @@ class Bms:
             self._watch()
         self.protection.measure(self)
         self.protection.update(clock.elapsed_ms)
+        boxed = self.protection.alarms & self.protection.boxed
+        if boxed & ~self._boxed:
+            self.black_box.note(self)  # what has just been read, with what was granted until now
+            self.black_box.keep()
+        self._boxed = boxed
         gate.watch(self)
         self.moved = machine.step(facts(self))
         if self.moved:
@@ -134,13 +142,9 @@ class Bms:
             gate.begin_pulse(self)
         elif state == REST:
             gate.begin_rest(self)
-        elif state == FAULT or state == LOCKOUT:
-            if before != BOOT and before != FAULT:
-                self.black_box.note(self)  # what has just been read, with what was granted until now
-                self.black_box.keep()
         elif before != PULSE:
             return
-        if not self._save() and state == PULSE:
+        if not self.save() and state == PULSE:
             gate.pulse_permille = 0  # no record, no pulse: nothing is turned on, and the next tick ends it
 
     def _schedule(self):
@@ -174,7 +178,7 @@ class Bms:
             self.booked_ppm = self.ledger.net_ppm() - self.tracker.under_way_ppm()
             self._correct()
             self._suspect()
-            self._save()
+            self._saved_ppm = SAVE_PPM
 
     def _correct(self):
         """What a cell's anchors say of the current's gain goes over into the ledger's correction: the sum stays."""
@@ -199,23 +203,32 @@ class Bms:
     # -- journal -------------------------------------------------------------------------------------------
 
     def _journal(self):
-        self._saved_ppm += abs(self.ledger.moved_ppm)
-        if (
-            self._saved_ppm >= _SAVE_PPM
-            or self.clock.seconds - self._saved_s >= DAY_S
-            or self.protection.latched != self._saved_latches  # one more, in a state that is latched already
-        ):
-            self._save()
+        """A latch at once; charge and estimates when they have moved, but not too often; and once a day."""
+        self._saved_ppm = min(self._saved_ppm + abs(self.ledger.moved_ppm), SAVE_PPM)
+        waited_s = self.clock.seconds - self._saved_s
+        if self.protection.latched != self._saved_latches:
+            self.save()
+        elif waited_s >= (APART_S if self._saved_ppm >= SAVE_PPM else DAY_S):
+            self.save(0)
 
-    def _save(self):
+    def _own(self):
+        """A record of what nobody asked for: now, or when some time has passed, so that no loop of restarts or failing
+        ticks wears the flash.
+        """
+        if self.journal.may(self.clock.seconds, OWN_MOST):
+            self.save()
+
+    def save(self, counts=1):
         """A record of all; in both slots when the latches changed, or when one may have missed them."""
         latched = self.protection.latched
         self._saved_ppm = 0
         self._saved_s = self.clock.seconds
-        both = latched != self._saved_latches or latched and self.journal_bad
+        both = 1 if latched != self._saved_latches or latched and self._failed else 0
         self._saved_latches = latched
         self.outputs.journal_due = 1
+        self.journal.day_records += counts + both
         saved = self.journal.save(pack_all(self), both)
+        self._failed = not saved
         if not saved:
             self.journal_bad = 1
         return saved
@@ -237,8 +250,11 @@ class Bms:
                 inventory.passed(missed)
         self._corrections = self.ledger.corrections
         self._suspect()
+        self._boxed = self._saved_latches = self.protection.latched
+        self._saved_s = self.clock.seconds
         self.boots += 1
-        self._save()
+        self._saved_ppm = SAVE_PPM
+        self._own()
 
     # -- persons, over the link or at the board; each returns a line number of reasons.txt, 0 = done -----------
 
@@ -267,7 +283,7 @@ class Bms:
     def calibrated(self):
         """The current path was checked today."""
         self.gate.calibrated_until_s = self.clock.seconds + self.profile.calibration_days * DAY_S
-        self._save()
+        self.save()
         return _WHY_GRANTED
 
     def arm(self, days):
@@ -275,13 +291,16 @@ class Bms:
         if not 0 < days <= self.profile.arm_days:
             return _WHY_DAYS
         self.gate.armed_until_s = self.clock.seconds + days * DAY_S
-        self._save()
+        self.save()
         return _WHY_GRANTED
 
     def disarm(self):
-        """Consent withdrawn."""
-        self.gate.armed_until_s = self.gate.extras.uses = 0
-        self._save()
+        """Consent withdrawn; for good at once, or within APART_S where much has been written today."""
+        self.gate.extras.uses = 0
+        if self.gate.armed_until_s:
+            self.gate.armed_until_s = 0
+            self._saved_ppm = SAVE_PPM
+            self._own()
         return _WHY_GRANTED
 
     def stop(self, on):
@@ -290,10 +309,12 @@ class Bms:
         return _WHY_GRANTED
 
     def clear(self):
-        """Forget the latches of faults that are gone: a deliberate act."""
+        """Forget the latches of faults that are gone: a deliberate act. The black box may be written over."""
+        kept = self.protection.latched | self.journal_bad | self.black_box.first
         if not self.protection.clear():
             return _WHY_STILL
         self.cleared = 1
-        self.journal_bad = 0
-        self._save()
+        self.journal_bad = self.black_box.first = 0
+        if kept:
+            self.save()
         return _WHY_GRANTED

@@ -4,12 +4,14 @@ Wishes hold until the power goes; what must outlive that (arming, calibration) i
 """
 
 from relith import const
+from relith.journal import MOST
 from relith.profile import Profile
 
 # lines of reasons.txt
 _WHY_GRANTED = const(0)
 _WHY_PROFILE = const(34)
 _WHY_FLASH = const(35)
+_WHY_WORN = const(58)
 
 # places in catalogue.COMMANDS
 _STOP = const(0)
@@ -25,6 +27,7 @@ _STORAGE = const(9)
 _SET_CLOCK = const(10)
 _REBOOT = const(11)
 _EXTRA = const(13)
+_WRITES = (_CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION)  # a record each; to disarm is never refused
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -67,6 +70,8 @@ class Wishes:
 def run(bms, code, a, b):
     """Carry out a command. Returns an index into REASONS, 0 = done."""
     wishes, now_s = bms.wishes, bms.clock.seconds
+    if code in _WRITES and not bms.journal.may(now_s, MOST):
+        return _WHY_WORN
     if code == _STOP:
         return bms.stop(1)
     if code == _RESUME:
@@ -109,7 +114,11 @@ def commit(bms, data):
         profile = Profile(data, "upload")
         if bms.fits:
             bms.fits(profile)
-        bms.journal.store.write(_PROFILE_SLOT, data)
+        if data != record(bms, _PROFILE):
+            if not bms.journal.may(bms.clock.seconds, MOST):
+                return _WHY_WORN
+            bms.save()  # so that it counts
+            bms.journal.store.write(_PROFILE_SLOT, data)
     except ValueError as error:  # ProfileError is one
         bms.wishes.refusal = str(error).encode()
         return _WHY_PROFILE

@@ -5,11 +5,14 @@ outranks the scheduler at once. The first reason that speaks against something i
 """
 
 from relith import const
-from relith.clock import DAY_S, elapsed
+from relith.budgets import charge_ppm, cooling, day_spent, lowest_uv, offer, spend, useless
+from relith.clock import elapsed
 from relith.extras import BUDGET_PPM, Extras
 from relith.halfcycle import TURN_PPM
 from relith.inventory import UNKNOWN
-from relith.states import BOOT, PULSE, REST
+from relith.journal import OWN_MOST
+from relith.pace import FAST_MS, bleeders, charge_limit, wait_ms
+from relith.states import PULSE, REST
 
 # What a state lets through, in the order of states.TABLE: charge switch 1, discharge switch 2, pulse sink 4.
 #          BOOT IDLE CHARGE DISCHARGE PULSE REST SOFT_LIMIT FAULT LOCKOUT STORAGE
@@ -47,23 +50,15 @@ _WHY_CURRENT = const(28)
 _WHY_DELIVERED = const(29)
 _WHY_RESTED = const(30)
 _WHY_PASSED = const(31)
-_WHY_SLOW = const(53)
+_WHY_WORN = const(58)
 
 _ASKED_PULSE = const(1)  # place in scheduler.DECISIONS
 _QUIET_S = const(600)  # after any alarm, no intervention for so long
 _FRESH_MS = const(300)  # a sample older than this ends a pulse
 _LATE_MS = const(200)  # a tick later than this ends a pulse
-_MARGIN_PERMILLE = const(1250)  # resistance is taken a quarter higher than measured,
-_SAG_UV = const(30000)  # and so far above the cut-off a pulse must stay
+_SAG_UV = const(30000)  # so far above the cut-off a pulse is predicted to stay
 _HEAT_CDEGC = const(1000)  # warming that ends a pulse: ten minutes at 1C warm a simulated 400 mAh cell by 6.8 degC
 _FLOOR_UV = const(50000)  # a rest starts so far above its floor
-_BALANCE_UV = const(200000)  # so near the end-of-charge voltage it shows which cell is fuller,
-_APART_UV = const(10000)  # and a cell so far above the lowest is
-_TRIALS = const(20)  # measurable pulses without benefit that end pulsing
-_SLOW_MS = const(60000)
-_WATCH_MS = const(10000)  # while an alarm stands
-_FAST_MS = const(100)
-_STEADY = const(20)  # ticks in a row with every reading good: a sensor that comes and goes is watched closely
 
 
 class Gate:
@@ -93,7 +88,7 @@ class Gate:
         self.pulse_allowed = self.rest_allowed = self.pulse_max_s = 0
         self.pulse_max_permille = profile.pulse_max_permille
         self.rest_max_s = profile.rest_max_s
-        self._slow = 0  # 1: charging is held back below what the profile allows
+        self.slow = 0  # 1: charging is held back below what the profile allows
 
     # -- what speaks against it ----------------------------------------------------------------------------
 
@@ -152,21 +147,21 @@ class Gate:
             return _WHY_WINDOW
         if not 0 < permille <= p.pulse_max_permille or not 0 < seconds <= p.pulse_max_s:
             return _WHY_TOO_STRONG
-        lowest_uv = self.lowest_uv(bms, permille)
-        if lowest_uv == 0:
+        lowest = lowest_uv(bms, permille)
+        if lowest == 0:
             return _WHY_NO_RESISTANCE
-        if lowest_uv < p.min_uv + _SAG_UV:
+        if lowest < p.min_uv + _SAG_UV:
             return _WHY_PREDICTED
-        charge = self._charge_ppm(permille, seconds)
+        charge = charge_ppm(p, permille, seconds)
         if charge > p.pulse_budget_ppm or extra and charge > extra[BUDGET_PPM]:
             return _WHY_PULSE_BUDGET
-        if self._day_spent(now_s) + charge > p.day_budget_ppm:
+        if day_spent(self, now_s) + charge > p.day_budget_ppm:
             return _WHY_DAY_BUDGET
         if self.life_spent_ppm + charge > p.life_budget_ppm:
             return _WHY_LIFE_BUDGET
-        if self._cooling(now_s):
+        if cooling(self, now_s):
             return _WHY_COOLDOWN
-        return _WHY_NO_BENEFIT if not extra and self._useless(bms) else 0
+        return _WHY_NO_BENEFIT if not extra and useless(bms) else 0
 
     def refuse_rest(self, bms, seconds):
         """Against a rest of `seconds` in the discharged state, or against going on with one for so long."""
@@ -180,50 +175,7 @@ class Gate:
             return _WHY_CALENDAR
         return _WHY_FLOOR if bms.belief.min_uv < p.rest_floor_uv else 0
 
-    def lowest_uv(self, bms, permille):
-        """The lowest cell voltage that a pulse will reach, from measured resistance; 0: not measured."""
-        drops, cells = bms.tracker.drop_uv, bms.readings.cell_uv
-        permille = (permille + bms.tracker.permille) * _MARGIN_PERMILLE // 1000  # a charger's lift is lost as well
-        least = 1 << 29
-        for k in range(len(cells)):
-            if drops[k] == 0:
-                return 0
-            least = min(least, cells[k] - drops[k] * permille // 1000)
-        return max(least, 1)
-
-    def _charge_ppm(self, permille, seconds):
-        p = self.profile
-        return permille * seconds * p.one_c_ua * 5 // (18 * p.nominal_capacity_uah)
-
-    def _day_spent(self, now_s):
-        if now_s - self.day_began_s >= DAY_S:
-            self.day_began_s = now_s
-            self.day_spent_ppm = 0
-        return self.day_spent_ppm
-
-    def _cooling(self, now_s):
-        return self.last_pulse_s >= 0 and now_s - self.last_pulse_s < self.profile.cooldown_s
-
-    def _useless(self, bms):
-        for e in bms.estimates:
-            if e.pulse_trials < _TRIALS or e.pulse_factor_permille + 2 * e.pulse_factor_sigma_permille > 100:
-                return False
-        return True
-
-    def budgets(self, bms):
-        """What would be granted now: the scheduler does not ask for what it will not get."""
-        p, now_s = self.profile, bms.clock.seconds
-        left = min(
-            p.day_budget_ppm - self._day_spent(now_s), p.life_budget_ppm - self.life_spent_ppm, p.pulse_budget_ppm
-        )
-        self.pulse_max_s = min(
-            p.pulse_max_s, p.pulse_max_s * max(0, left) // (self._charge_ppm(p.pulse_max_permille, p.pulse_max_s) or 1)
-        )
-        self.rest_allowed = 0 if self.standing(bms) else 1
-        self.pulse_allowed = self.rest_allowed
-        if not self.cutoff_present or self._cooling(now_s) or self._useless(bms) or self.pulse_max_s == 0:
-            self.pulse_allowed = 0
-        return self
+    budgets = offer  # what would be granted now
 
     # -- what the state table is told ----------------------------------------------------------------------
 
@@ -259,10 +211,10 @@ class Gate:
             if not reason and bms.belief.min_uv < self.profile.rest_floor_uv + _FLOOR_UV:
                 reason = _WHY_FLOOR
         self.due = self.asked
-        if reason:
-            return reason
-        self.granted = 1
-        return s.reason
+        if not reason and not bms.journal.may(bms.clock.seconds, OWN_MOST):
+            reason = _WHY_WORN
+        self.granted = 0 if reason else 1
+        return reason or s.reason
 
     def _end_pulse(self, bms):
         p, b, extra = self.profile, bms.belief, self.extras.pulse
@@ -291,10 +243,10 @@ class Gate:
         s = bms.scheduler
         self.pulse_permille = s.pulse_permille
         self.pulse_ms = s.pulse_s * 1000
-        self._planned_ppm = self._charge_ppm(s.pulse_permille, s.pulse_s)
+        self._planned_ppm = charge_ppm(self.profile, s.pulse_permille, s.pulse_s)
         self._began_cdegc = bms.belief.max_cdegc
         self._moved_ppm = 0
-        self._spend(bms, self._planned_ppm)
+        spend(self, bms.clock.seconds, self._planned_ppm)
         if self.extras.pulse:
             self.extras.uses -= 1
         self.pulses += 1
@@ -302,16 +254,10 @@ class Gate:
 
     def end_pulse(self, bms):
         """Book what it was instead."""
-        self._spend(bms, self._moved_ppm - self._planned_ppm)
+        spend(self, bms.clock.seconds, self._moved_ppm - self._planned_ppm)
         bms.tracker.pulsed(self._moved_ppm, self.pulse_permille, self.run_ms // 1000)
         self.pulse_permille = 0
         self.extras.pulse = None
-
-    def _spend(self, bms, ppm):
-        now_s = bms.clock.seconds
-        self.day_spent_ppm = max(0, self._day_spent(now_s) + ppm)
-        self.life_spent_ppm += ppm
-        self.last_pulse_s = now_s
 
     def begin_rest(self, bms):
         """At most 10 days, so that `run_ms` stays below 2**30."""
@@ -338,7 +284,7 @@ class Gate:
         else:
             if permits & 1 and not protection.no_charge and not tracker.full:
                 o.charge_enable = 1
-                o.charge_limit_count = self.extras.limit(1, self._charge_limit(bms))
+                o.charge_limit_count = self.extras.limit(1, charge_limit(bms))
             if permits & 2 and not protection.no_discharge and not tracker.empty:
                 o.discharge_enable = 1
                 if permits & 4:  # the sink alone draws the pulse
@@ -347,62 +293,6 @@ class Gate:
                 else:
                     o.discharge_limit_count = self.extras.limit(0, p.discharge_max_count)
             if permits & 1 and self.bleed_uv and not o.alarms and not bled:  # a cell that bleeds shows less than it has
-                self._balance(o, bms.readings.cell_uv, bms.belief)
+                o.balance_mask = bleeders(bms)
         switched = o.charge_enable + o.discharge_enable != was  # look again at once: did the switches follow?
-        o.next_tick_ms = _FAST_MS if switched else self._wait(bms)
-
-    def _charge_limit(self, bms):
-        """As slow as the scheduler advises, but never so slow that a deadline breaks: what is needed now counts, not
-        what was when the advice was given. No consent, no clock, no deadline: no advice.
-        """
-        p, r = self.profile, bms.readings
-        limit = p.charge_max_count
-        if r.user_consent and r.clock_known and r.user_full_in_s > p.full_charge_s:
-            need = p.charge_max_permille * (p.full_charge_s // 60 + 1) // (r.user_full_in_s // 60 or 1) + 1
-            need = max(need, bms.scheduler.charge_permille, 2 * p.taper_permille)
-            limit = min(limit, min(need, p.charge_max_permille) * p.one_c_count // 1000)
-        slow = limit < p.charge_max_count and bms.belief.count > p.idle_count
-        if slow and not self._slow:
-            bms.outputs.reason = _WHY_SLOW
-        self._slow = slow
-        return limit
-
-    def _balance(self, o, cell_uv, b):
-        """Near full charge, with no current out, the cells above the lowest bleed; every other tick none does."""
-        if b.count >= 0 and b.min_uv > self.profile.max_uv - _BALANCE_UV:
-            for k in range(len(cell_uv)):
-                if cell_uv[k] > b.min_uv + _APART_UV:
-                    o.balance_mask |= 1 << k
-
-    def _wait(self, bms):
-        """Longest wait until the next tick, so that no limit can be passed unseen (docs/profile.md).
-
-        At the present current a cell may fall by 200 uV per ppm of charge towards the cut-off and rise by 20; at
-        the greatest current permitted fall by 100 and rise by 20 to the hard limits. At 1C one ppm moves in 3.6 ms.
-        """
-        o, p, b = bms.outputs, self.profile, bms.belief
-        tracker, protection = bms.tracker, bms.protection
-        state = o.state
-        if state == PULSE:
-            return min(_FAST_MS, max(1, o.pulse_ms))
-        if tracker.ended or tracker.ready or bms.ended:
-            return _FAST_MS
-        if state == BOOT or bms.moved or protection.pending or bms.clock.still or b.good < _STEADY:
-            return _FAST_MS
-        wait = _SLOW_MS
-        if state == REST:
-            wait = self.rest_s * 1000 - self.run_ms
-        if self.asked or self.extras.shape or protection.recovering or bms.ledger.doubt:
-            wait = 1000
-        elif protection.active:
-            wait = min(wait, _WATCH_MS)
-        rate = tracker.permille
-        if o.discharge_enable:
-            wait = min(wait, (b.min_uv - p.hard_min_uv) * 36 // p.discharge_max_permille)
-            if rate and b.count < 0:
-                wait = min(wait, (b.min_uv - p.min_uv) * 18 // rate)
-        if o.charge_enable:
-            wait = min(wait, (p.hard_max_uv - b.max_uv) * 180 // p.charge_max_permille)
-            if rate and b.count > 0:
-                wait = min(wait, (p.soft_max_uv - b.max_uv) * 180 // rate)
-        return min(max(wait, _FAST_MS), _SLOW_MS)
+        o.next_tick_ms = FAST_MS if switched else wait_ms(bms)

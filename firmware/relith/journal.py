@@ -9,6 +9,11 @@ latch. A new board is one whose slots hold a record with an empty payload: whoev
 from binascii import crc32
 from struct import pack, unpack
 
+from relith import const
+from relith.clock import DAY_S
+
+OWN_MOST = const(64)  # records a day that starts, pulses, rests and failures may bring about,
+MOST = const(96)  # and what persons ask for besides; what moves with charge keeps its distance instead (Bms._journal)
 _MAGIC = 0x524C  # "LR" on flash
 _VERSION = 1
 _HEAD = 8
@@ -44,7 +49,18 @@ class Journal:
     def __init__(self, store):
         self.store = store
         self.sequence = 0
+        self.day_began_s = self.day_records = 0  # kept in the journal itself, so that no restart wins it back
+        self.torn = 0  # 1: a slot was not sound at the start, and nothing has been written since
         self._slot = -1  # the slot that holds the newest good record; -1: neither
+
+    def may(self, now_s, most):
+        """Are there fewer than `most` records yet in this day of power? Not while a slot is torn: what was cut off has
+        not been counted. `now_s`: of Clock.
+        """
+        if now_s - self.day_began_s >= DAY_S:
+            self.day_began_s = now_s
+            self.day_records = 0
+        return not self.torn and self.day_records < most
 
     def _read(self, slot):
         try:
@@ -56,7 +72,8 @@ class Journal:
         """The newest good payload, or None: no slot can be read, whatever was in it."""
         raw = self._read(0), self._read(1)
         found = [None if data is None else decode(data) for data in raw]
-        if found[0] and found[1]:
+        self.torn = 0 if found[0] and found[1] else 1
+        if not self.torn:
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1
@@ -78,6 +95,8 @@ class Journal:
         saved = self._save(first, payload)
         if both:
             saved = self._save(1 - first, payload) and saved
+        if saved:
+            self.torn = 0
         return saved
 
     def _save(self, slot, payload):

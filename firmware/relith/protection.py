@@ -72,6 +72,7 @@ class Protection:
         self.recovering = 0  # active rows back inside, not for long enough
         self.alarms = self.fault = self.lockout = 0  # active or latched: all, hard, lockout
         self.soft = self.no_charge = self.no_discharge = 0  # active: soft, blocking charge, blocking discharge
+        self.boxed = 0  # rows that the black box is kept for
         self.quiet_s = 0  # since there was any alarm
         self.tighter_cdegc = 0  # off every upper limit of temperature
         self._quiet_ms = 0
@@ -107,6 +108,8 @@ class Protection:
             )  # fmt: skip
             self._level["wshl".index(row[5][0])] |= bit
             self._blocks["ncda".index(row[6][0])] |= bit
+            if row[10] == "yes":
+                self.boxed |= bit
             bit = bit << 1 if bit < 1 << 29 else -(1 << 30)
 
     def lock(self):

@@ -5,6 +5,8 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith.budgets import charge_ppm, day_spent, spend
+from relith.journal import OWN_MOST
 
 from tests.firmware.gate_worlds import SPOIL, names, order, pulsing, ready
 
@@ -15,7 +17,7 @@ def test_the_charge_of_a_pulse():
     p = world.p
     for permille, seconds in ((1000, 120), (2000, 300), (1, 1)):
         exact = permille * seconds * p.one_c_ua / 3.6 / p.nominal_capacity_uah
-        assert world.bms.gate._charge_ppm(permille, seconds) == int(exact)
+        assert charge_ppm(world.p, permille, seconds) == int(exact)
 
 
 def test_what_a_pulse_books():
@@ -37,7 +39,7 @@ def test_what_a_pulse_books():
     stretch = main if main.kind < 0 else world.bms.tracker._back
     assert (stretch.pulse_ppm, stretch.pulse_permille, stretch.pulse_s) == (20_000, 1000, 61)
     gate.day_spent_ppm = 0
-    gate._spend(world.bms, -5)
+    spend(gate, world.bms.clock.seconds, -5)
     assert gate.day_spent_ppm == 0 and gate.life_spent_ppm == 20_995
 
 
@@ -57,9 +59,9 @@ def test_a_day_is_a_day():
     world = ready()
     gate, clock = world.bms.gate, world.bms.clock
     gate.day_began_s, gate.day_spent_ppm = clock.seconds - 86_399, 5
-    assert gate._day_spent(clock.seconds) == 5
+    assert day_spent(gate, clock.seconds) == 5
     clock.seconds += 1
-    assert gate._day_spent(clock.seconds) == 0 and gate.day_began_s == clock.seconds
+    assert day_spent(gate, clock.seconds) == 0 and gate.day_began_s == clock.seconds
 
 
 def test_cooling_down_ends():
@@ -142,7 +144,7 @@ def test_the_longest_pulse_on_offer_of_a_profile_that_hardly_pulses(left, longes
     gate, p = world.bms.gate, world.p
     p.pulse_max_permille, p.pulse_max_s = 1, 300
     gate.life_spent_ppm = p.life_budget_ppm - left
-    assert gate._charge_ppm(1, 300) == 93
+    assert charge_ppm(gate.profile, 1, 300) == 93
     gate.budgets(world.bms)
     assert (gate.pulse_max_s, gate.pulse_allowed) == (longest, int(longest > 0))
 
@@ -174,7 +176,7 @@ def test_a_profile_that_all_but_forbids_pulses_divides_by_nothing():
     """The least that may be written: a pulse too small to move one ppm."""
     world = ready(pulse_max_permille=1, pulse_max_s=1, pulse_fixed_permille=1, pulse_fixed_s=1)
     gate = world.bms.gate
-    assert gate._charge_ppm(1, 1) == 0 and gate.budgets(world.bms).pulse_max_s == 1
+    assert charge_ppm(gate.profile, 1, 1) == 0 and gate.budgets(world.bms).pulse_max_s == 1
     world.cycle()
 
 
@@ -184,3 +186,23 @@ def test_a_pulse_that_takes_nothing_is_on_offer_while_anything_is_left(left, lon
     gate = world.bms.gate
     gate.life_spent_ppm = world.p.life_budget_ppm - left
     assert gate.budgets(world.bms).pulse_max_s == longest
+
+
+@pytest.mark.safety(9, 11)
+@pytest.mark.parametrize("kind", [1, 2])
+def test_what_may_be_written_in_a_day_bounds_interventions_too(kind):
+    """A record that must not be written is a pulse or rest that does not begin; the next day it may again."""
+    for records, allowed in ((OWN_MOST - 1, 1), (OWN_MOST, 0)):
+        world = ready()
+        journal = world.bms.journal
+        journal.day_began_s, journal.day_records = world.bms.clock.seconds - 86_399, records
+        budgets = world.bms.gate.budgets(world.bms)
+        assert budgets.pulse_allowed == budgets.rest_allowed == allowed
+        order(world)
+        world.bms.scheduler.rest_s, world.bms.gate.asked = 3600, kind
+        world.tick(100, 0)
+        assert (world.state in ("PULSE", "REST")) == bool(allowed)
+        assert allowed or names(world.outputs.reason) == {"WORN"}
+    assert journal.day_records == OWN_MOST
+    world.run(1)
+    assert world.state in ("PULSE", "REST") and journal.day_records == 1

@@ -3,6 +3,7 @@
 import pytest
 from relith.inventory import INFERRED, MEASURED, UNKNOWN
 
+from host_sim.tables import REASONS
 from tests.firmware.gate_worlds import EXTRAS_WHY as WHY
 from tests.firmware.gate_worlds import pulsing, ready
 from tests.firmware.rigging import World
@@ -286,6 +287,14 @@ def test_no_deadline_waits_for_a_charge_that_pauses():
     world.alter = lambda r: setattr(r, "user_full_in_s", 0)
     world.run(2, 500)
     assert why(world) == WHY["CALENDAR"] and world.outputs.charge_limit_count == world.p.charge_max_count
+
+
+def test_what_speaks_against_an_intervention_speaks_against_a_pause():
+    world = asked(CHARGING)
+    world.alter = lambda r: setattr(r, "user_consent", 0)
+    world.run(20, 300)
+    assert world.state == "CHARGE" and world.bms.gate.extras.shape is None
+    assert ("CHARGE", REASONS[WHY["CONSENT"]]) in world.seen and world.bms.gate.extras.uses == 1
 
 
 def test_the_load_is_advised_to_pause_and_its_switch_stays_on():

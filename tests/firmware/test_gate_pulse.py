@@ -1,6 +1,7 @@
 """A pulse from order to end: when it begins, what conducts meanwhile, what ends it, to the millisecond and the unit."""
 
 import pytest
+from relith.budgets import charge_ppm
 
 from tests.firmware.gate_worlds import WHY, names, order, pulsing, ready, resting
 from tests.firmware.rigging import World
@@ -159,7 +160,7 @@ def test_a_pulse_stronger_than_a_load_may_be_is_delivered_whole():
     assert world.p.discharge_soft_permille < 1500 <= world.p.pulse_max_permille
     world.run(90, until="IDLE")
     assert world.state == "IDLE" and "DELIVERED" in names(world.outputs.reason)
-    assert world.bms.gate.life_spent_ppm == pytest.approx(world.bms.gate._charge_ppm(1500, 60), rel=0.02)
+    assert world.bms.gate.life_spent_ppm == pytest.approx(charge_ppm(world.p, 1500, 60), rel=0.02)
     assert world.outputs.alarms == 0
 
 

@@ -1,6 +1,7 @@
 """The gate before an intervention: every refusal alone, to the last unit, and what presses most is told."""
 
 import pytest
+from relith.budgets import lowest_uv
 from relith.gate import Gate
 
 from tests.firmware.gate_worlds import SPOIL, names, order, ready
@@ -86,7 +87,7 @@ def test_a_pulse_that_would_take_all_the_voltage_there_is():
     """Predicted, and as low as it can be told; 0 would say that nothing was measured."""
     world = ready()
     world.bms.tracker.drop_uv[0] = 10_000_000
-    assert world.bms.gate.lowest_uv(world.bms, 1000) == 1
+    assert lowest_uv(world.bms, 1000) == 1
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PREDICTED"}
 
 
@@ -187,16 +188,15 @@ def test_predicted_voltage_takes_resistance_a_quarter_higher_and_each_cell():
     uv, drops = world.bms.readings.cell_uv, world.bms.tracker.drop_uv
     for k in range(3):
         uv[k], drops[k] = 3_700_000, 200_000
-    gate = world.bms.gate
-    assert gate.lowest_uv(world.bms, 1000) == 3_700_000 - 250_000
+    assert lowest_uv(world.bms, 1000) == 3_700_000 - 250_000
     drops[2] = 400_000
-    assert gate.lowest_uv(world.bms, 2000) == 3_700_000 - 1_000_000
+    assert lowest_uv(world.bms, 2000) == 3_700_000 - 1_000_000
     uv[1] = 2_900_000
-    assert gate.lowest_uv(world.bms, 1000) == 2_900_000 - 250_000
+    assert lowest_uv(world.bms, 1000) == 2_900_000 - 250_000
     world.bms.tracker.permille = 100  # a charger lifts the voltage now
-    assert gate.lowest_uv(world.bms, 1000) == 2_900_000 - 275_000
+    assert lowest_uv(world.bms, 1000) == 2_900_000 - 275_000
     drops[0] = 0
-    assert gate.lowest_uv(world.bms, 1000) == 0
+    assert lowest_uv(world.bms, 1000) == 0
 
 
 # -- what a rest needs -------------------------------------------------------------------------------------------------

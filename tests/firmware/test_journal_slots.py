@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from relith.bms import Bms
+from relith.bms import APART_S, Bms
 from relith.journal import Journal, encode
 
 from host_sim.loop import NEW_BOARD
@@ -31,7 +31,7 @@ def fallen(r):
 def again(store, ruins):
     """A start after the slots were ruined; None stays a slot that was never written."""
     fresh = Store()
-    left = {slot: RUINS[ruin](store.slots[slot]) for slot, ruin in enumerate(ruins)}
+    left = {slot: RUINS[ruin](store.slots.get(slot)) for slot, ruin in enumerate(ruins)}
     fresh.slots = {slot: data for slot, data in left.items() if data is not None}
     return World(store=fresh, share=0.5, ready=False)
 
@@ -58,6 +58,9 @@ def test_a_latch_never_disappears(fault, state, ruins):
     assert not bms.gate.budgets(bms).pulse_allowed and not bms.gate.rest_allowed
     twice = again(after.store, ("valid", "valid"))  # and the next start does not forget it either
     assert twice.run(10).state == after.state and twice.bms.protection.latched == bms.protection.latched
+    after.run(APART_S + 30)  # by then it stands in both slots again
+    for slots in (("valid", "absent"), ("absent", "valid")):
+        assert again(after.store, slots).bms.protection.latched == bms.protection.latched
 
 
 @pytest.mark.safety(11)

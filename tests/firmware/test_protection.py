@@ -220,4 +220,5 @@ def test_a_new_protection_has_seen_nothing():
         _rows=list(watched._rows),
         _level=[sum(BITS[k] for k, row in enumerate(ROWS) if row["level"] == level) for level in range(4)],
         _blocks=[sum(BITS[k] for k, row in enumerate(ROWS) if row["blocks"] == blocks) for blocks in range(4)],
+        boxed=sum(BITS[k] for k, row in enumerate(ROWS) if row["black_box"]),
     )

@@ -148,17 +148,17 @@ def lives(rng, bms):
         bms.calibrated()
     elif what == 2:
         bms.protection.latched |= 1 << rng.randrange(15)
-        bms._save()
+        bms.save()
     elif what == 3:
         bms.gate.life_spent_ppm += rng.randrange(1000)
         bms.gate.pulses += 1
-        bms._save()
+        bms.save()
     elif what == 4:
         bms.commission()
     elif what == 5:
         bms.ledger.charged.add(rng.randrange(1 << 19), 60000, 0)
         bms.clock.seconds += rng.randrange(10_000)
-        bms._save()
+        bms.save()
     else:
         bms.disarm()
 

@@ -1,0 +1,107 @@
+"""How often the journal is written, and for how long the flash bears it: `python -m host_sim.wear`, from the firmware's
+own numbers. docs/safety.md says the same.
+
+Two classes of records are bounded by construction. Those that charge and time bring about keep APART_S from the last
+one and from the start. All others are counted in the journal itself and stop at MOST in a day of power, but for three:
+the last one counted may stand in both slots, a pulse that has begun ends, and each latching row may still latch once
+(a person must clear it before it can again, which is counted). A record that the power cuts off is not counted; then
+nothing but a latch is written for APART_S.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from relith.bms import APART_S, SAVE_PPM, Bms
+from relith.clock import DAY_S
+from relith.journal import MOST, encode
+from relith.memory import pack_all
+from relith.profile import Profile
+
+from host_sim.loop import MemoryStore
+from host_sim.tables import TABLE
+
+PROFILES = Path(__file__).resolve().parents[1] / "firmware" / "profiles"
+ERASURES = 100_000  # that a block of NOR flash bears: W25Q16JV (the Pico's), data sheet, features
+BLOCKS = 100  # free ones of littlefs, which are written in turn
+BLOCKS_A_RECORD = 2  # that littlefs erases: the file's and the folder's
+YEAR_D = 365.25
+LATCHING = sum(row.level >= 2 for row in TABLE)  # hard and lockout
+
+
+def apart() -> int:
+    """Most records in a day that charge and time bring about."""
+    return DAY_S // APART_S
+
+
+def counted() -> int:
+    """Most of all others in a day of power: starts, pulses, rests, failures, persons, latches."""
+    return MOST + 1 + 1 + 2 * LATCHING
+
+
+def worst() -> int:
+    """Most records in a day of power, whatever host, world and resets do between two of them."""
+    return apart() + counted()
+
+
+def cycle() -> int:
+    """Most records of a full cycle: by charge, two half-cycles, begin and end of a pulse, a rest."""
+    return 2 * 1_000_000 // SAVE_PPM + 2 + 2 + 1
+
+
+def raw_years(records_a_day: float) -> float:
+    """Life of a raw slot, which has its block to itself: every second record erases it."""
+    return ERASURES / (records_a_day / 2) / YEAR_D
+
+
+def littlefs_years(records_a_day: float) -> float:
+    """Life of BLOCKS blocks in turn."""
+    return ERASURES * BLOCKS / (records_a_day * BLOCKS_A_RECORD) / YEAR_D
+
+
+def size(cells: int) -> int:
+    """Bytes of a record."""
+    fields = json.loads((PROFILES / "liu21_nmc532.json").read_text(encoding="utf-8"))
+    bms = Bms(Profile(json.dumps(fields | {"cell_count": cells}), "wear"), MemoryStore())
+    bms.black_box.kept = bytes(512)
+    return len(encode(0, pack_all(bms)))
+
+
+TEXT = """**Wear of the flash** (rule 11; figures by `python -m host_sim.wear`). A record has {one:.1f} kB for one cell,
+{sixteen:.0f} kB for sixteen. In use one is written for every {percent} % of nominal capacity moved, for every
+half-cycle, at the beginning and end of a pulse, for a rest, a start, a latch, and once a day: {usual} a day with a full
+cycle in it. At worst, whatever charger, sensors, host and resets do, {worst} a day (`test_wear.py`). Those that charge
+brings about keep {apart_s} s from each other and from the start, at most {apart} a day. All others are counted in the
+journal itself, at most {counted} in a day of power, latches included: then a start, a failed tick or a command brings
+no record, no pulse and no rest begins, and a person is told why not. A latch is written always. Power that fails within
+a record may add one each time, once in {apart_s} s at most.
+"""
+TABLE_TEXT = """
+| | records a day | raw slot of {erasures} erasures | littlefs, {blocks} free blocks |
+|---|---|---|---|
+| a full cycle a day | {usual} | {usual_raw:.1f} years | {usual_littlefs:.0f} years |
+| worst case, day and night | {worst} | {worst_raw:.1f} years | {worst_littlefs:.0f} years |
+"""
+
+
+def text() -> str:
+    """The paragraph of docs/safety.md."""
+    usual = cycle() + 1
+    return (TEXT + TABLE_TEXT).format(
+        one=size(1) / 1000, sixteen=size(16) / 1000, percent=SAVE_PPM // 10_000, usual=usual, worst=worst(),
+        apart_s=APART_S, apart=apart(), counted=counted(), erasures=ERASURES, blocks=BLOCKS,
+        usual_raw=raw_years(usual), usual_littlefs=littlefs_years(usual),
+        worst_raw=raw_years(worst()), worst_littlefs=littlefs_years(worst()),
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Print it."""
+    print(text(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
