@@ -131,6 +131,7 @@ class World:
         self.board = Board(self.p.cell_count)
         self.share = share  # of full charge
         self.drop_uv = 200_000
+        self.apart_uv = [0] * self.p.cell_count  # each cell beside the one that is modelled
         self.obey = True
         self.alter = None
         self.outputs = self.bms.outputs
@@ -177,7 +178,7 @@ class World:
         board = self.board
         self.share += count * ms / (self.p.ppm_count_ms + self.p.ppm_count_us / 1000) / self.p.cathode_capacity_ppm
         uv = round(self.ocv_uv() + self.drop_uv * count / self.p.one_c_count)
-        board.voltage_uv = [uv] * self.p.cell_count
+        board.voltage_uv = [uv + apart_uv for apart_uv in self.apart_uv]
         r = board.pass_(ms, count)
         r.temp_cdegc[0] += board.ms // 10_000 & 1  # a thermometer that never moves is broken
         o = self.outputs
