@@ -217,3 +217,10 @@ def test_numbers_that_stand_in_a_file_often_are_bound_once():
     bound = "    x = x // Y + 5 - -1000 * 3\n"  # what the compiler works out, and what stands in no function, stays
     assert said == "Y = 1000\nclass Z:\n    pass\ny = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n" + 12 * bound + "    return x\n"
     assert pooled(text.replace(line, "", 4)) == text.replace(line, "", 4), "eight do not pay"
+
+
+def test_a_number_takes_no_name_that_stands_for_something_else():
+    """A class, a function, an argument, an import: though nothing in the file reads it."""
+    line = "    x = x // 1000\n"
+    text = "from a import Z\n\nclass Y:\n    pass\n\ndef X(W):\n    x = 1\n" + 12 * line
+    assert pooled(text).startswith("V = 1000\nfrom a import Z\n")
