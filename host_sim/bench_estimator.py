@@ -136,8 +136,11 @@ def rms(sums):
 
 
 def pooled(results, key):
-    """Sums (n, 2) of all cells of these classes; no two classes have a cell in common."""
-    return np.concatenate([x[key] for x in results])
+    """Sums (n, 2) of all cells of these classes; one seen through both sensor classes is one."""
+    by_life: dict[Life, np.ndarray] = {}
+    for x in results:
+        by_life[x["life"]] = by_life.get(x["life"], 0.0) + x[key]
+    return np.concatenate(list(by_life.values()))
 
 
 def bounds(statistic, *sums, seed=0):
@@ -236,7 +239,8 @@ def coverage_rows(results):
     out = []
     for world in WORLDS:
         some = [x["covered"] for x in results if x["life"].world == world]
-        everything = np.concatenate([np.sum(list(x.values()), axis=0) for x in some])
+        sums = [{"life": x["life"], "all": sum(x["covered"].values())} for x in results if x["life"].world == world]
+        everything = pooled(sums, "all")
         target = "93..97" if world == "redealt" else ">= 88"
         row = {"name": f"95 % intervals, {world}", "value": share(everything), "unit": "%", "target": target}
         low, high = bounds(share, everything)

@@ -82,3 +82,46 @@ def test_charge_and_discharge_stop_where_asked():
     part = lives.discharge([(0.3, 99.0)], np.array([0.1, 0.4]))
     assert part["charge"] == pytest.approx([0.1, 0.4], rel=1e-6)
     assert np.all(part["end"] == 0) and np.all(part["resistance_uohm"] > 0)
+
+
+def test_another_cell_is_told_where_it_can_be_seen_and_not_where_it_cannot():
+    free, reserved = bench.Life(cells=2), bench.Life(np_ratio=1.0, cells=2)
+    told, differ = faults.swapped(free, GOOD, 5, 30)
+    assert told.all() and (differ > faults.DIFFERENT).all()
+    told, differ = faults.swapped(free, POOR, 0, 30)
+    assert told.all() and (differ > faults.DIFFERENT).all()
+    assert faults.swapped(reserved, GOOD, 5, 10, depth=0.5)[0].all()  # its rested voltage is another
+    told, differ = faults.swapped(reserved, GOOD, 5, 10)
+    assert not told.any() and (differ < faults.DIFFERENT).all()
+
+
+def test_the_batch_weighs_what_the_resistance_says(halves):
+    """A cell whose resistance grows as if it lost more than the laws expect is thought to have less left."""
+    profile = bench.profile_of(LIFE, GOOD)
+    open_loop = peers.follow(halves, profile, GOOD, estimator=peers.OpenLoop)
+    assert np.isfinite(open_loop["grown"]).any()
+    left = []
+    for more in (0.0, 0.15):
+        line = peers.LossLine.of(halves, profile, open_loop)
+        line.grown[:] = line.layer * (line.isolated + line.bound)
+        line.grown[1:] += more
+        left.append(line.batch()[0][-1])
+    assert (left[1] < left[0]).all()
+
+
+def test_one_in_ten_cycles_ends_in_a_rest_that_is_warm_enough():
+    life = bench.Life(use="mixed", cells=2, cycles=40)
+    rested = [totals["ocv_before_v"][0] > 0 for totals, _ in bench.play(life)]
+    cold = [totals["temp_cdegc"][0] < 100 * bench.COLD_DEGC - 100 for totals, _ in bench.play(life)]
+    assert sum(rested) == 4 and any(cold)
+    assert not any(after and before for after, before in zip(rested[1:], cold, strict=False))
+
+
+def test_bootstrap_is_over_cells_of_which_sensor_classes_share_theirs():
+    one, other = bench.Life(cells=3), bench.Life(cells=3, seed=1)
+    sums = np.array([[1.0, 1.0], [4.0, 1.0], [9.0, 1.0]])
+    results = [{"life": life, "x": sums} for life in (one, one, other)]
+    assert estimator.pooled(results, "x").shape == (6, 2)
+    assert estimator.rms(estimator.pooled(results, "x")) == pytest.approx((14 / 3) ** 0.5)
+    low, high = estimator.bounds(estimator.rms, sums)
+    assert low == 1.0 and high == 3.0

@@ -153,6 +153,8 @@ def test_data_that_do_not_reach_are_refused(sample, tmp_path, capsys):
     assert rows(tmp_path / "given")["resistance_uohm"]["how"] == "given"
     half = edited(sample, tmp_path, lambda cycle, row: cycle < 2)
     refused(capsys, tmp_path, [half, "--np", 1], "takes 9.03 h, faster than C/10")
+    one = edited(sample, tmp_path, lambda cycle, row: cycle == 2 and float(row["Current / A"]) >= 0.0)
+    refused(capsys, tmp_path, [one, "--np", 1], "edited.bdf.csv: line ", "here it ends, with 1 of two half-cycles")
     refused(capsys, tmp_path, [sample, "--np", 1, "--capacity", 24], "moves 242.4 mAh, but --capacity is 24 mAh")
     refused(capsys, tmp_path, [sample, "--np", 1, "--max-v", 4.3], "ends at 4.200 V, not at 4.3 V (--max-v)")
     refused(

@@ -180,6 +180,18 @@ def milli(value):
     return str(float(value) * 1e3)
 
 
+def lean(rows):
+    """Without the cycler's counters."""
+    return [",".join(row.split(",")[:3]) + "\n" for row in rows]
+
+
+def six_turned(rows):
+    """Six rows in the middle of a steady current with the other sign."""
+    current = [row.split(",")[2] for row in rows]
+    first = next(k for k in range(1, len(rows) - 12) if float(current[k]) and len({*current[k : k + 12]}) == 1)
+    return column(lean(rows), "Current / A", lambda v: str(-float(v)), first + 3, first + 9)
+
+
 BAD = {
     "missing column": (lambda rows: [",".join(row.split(",")[:2]) + "\n" for row in rows], "line 1 has no column"),
     "mixed signs": (lambda rows: column(rows, "Current / A", lambda v: v.lstrip("-")), r"line \d+: .*sign=step-type"),
@@ -188,7 +200,10 @@ BAD = {
     "nan": (lambda rows: column(rows, "Voltage / V", lambda v: "NaN", 40, 41), "line 41, column 'Voltage / V': 'NaN'"),
     "empty cell": (lambda rows: column(rows, "Current / A", lambda v: "", 40, 41), "line 41, .* is empty"),
     "empty": (lambda rows: "", "the file is empty"),
-    "header only": (lambda rows: rows[:1], "no row of data"),
+    "header only": (lambda rows: rows[:1], "line 1 holds the column names, but no row of data"),
+    "empty counter": (lambda rows: column(rows, "Charging Capacity / Ah", lambda v: "", 40, 41), "line 41, .*is empty"),
+    "six turned rows": (six_turned, r"line \d+: current turns from .* mixed signs"),
+    "milliseconds": (lambda rows: column(lean(rows), "Test Time / s", milli), r"line \d+: .*one way since line 3"),
     "truncated": (lambda rows: "".join(rows)[:40_000], r"line \d+ .*cut off"),
     "milliamperes": (lambda rows: column(rows, "Current / A", milli), r"line \d+: current is .* beyond"),
     "millivolts": (lambda rows: column(rows, "Voltage / V", milli), "line 2: voltage is"),
