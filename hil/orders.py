@@ -25,6 +25,7 @@ _COMMANDS: dict[str, Callable[[Values, float], tuple[str, int, int]]] = {
     "store": lambda v, lsb_a: ("storage", 1, 0),
     "use": lambda v, lsb_a: ("storage", 0, 0),
     "set_clock": lambda v, lsb_a: ("set_clock", int(v["days"]), int(v["time_of_day"])),
+    "quiet": lambda v, lsb_a: ("quiet", int(v["from"]) // 60, int(v["until"]) // 60),
     "extra": lambda v, lsb_a: ("extra", EXTRAS.index(v["which"]) + 1, int(v["uses"])),
     "calibrate": lambda v, lsb_a: ("calibrate", round(v["offset"] / lsb_a * 1e3), round(v["gain"] / PPM)),
     "calendar": lambda v, lsb_a: ("calendar", int(v["free"]), -1 if v["full_in"] is None else int(v["full_in"])),

@@ -51,6 +51,7 @@ ACTIONS: dict[str, dict[str, tuple[str, bool]]] = {
     "store": {},
     "use": {},
     "calendar": {"free": ("time", True), "full_in": ("time", False)},
+    "quiet": {"from": ("time", True), "until": ("time", True)},
     "set_clock": {"days": ("count", True), "time_of_day": ("time", True)},
     "read_black_box": {},
     "extra": {"which": ("extra", True), "uses": ("count", True)},

@@ -1,12 +1,14 @@
 """`relith-hil tell PORT COMMAND [NUMBER …]`: have a board on the link do something, and hear what it answers.
 
-Commands and numbers are those of docs/messages.md. The key that a dangerous one needs is read from the board's own
+Commands and numbers are those of docs/messages.md; for minutes of the day, 22:00 by this machine's clock will do, and
+`now` for the numbers of set_clock. The key that a dangerous one needs is read from the board's own
 profile: it keeps stray and repeated frames out, not a person who means it.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 import zlib
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from host_sim.cli import Parser
 from host_sim.errors import InputError
 
 UPLOAD = "profile"  # with a file; a command of this program, for begin, chunks and commit_profile
+DAY_S = 86400
 MEANT = {name: meaning for name, _, meaning in ROWS["COMMANDS"] if name != "commit_profile"}
 
 
@@ -40,10 +43,13 @@ def checked(command: str, words: list[str]) -> list[int]:
     if command not in MEANT:
         raise InputError(f"{where} is no command; there are {', '.join(MEANT)}, {UPLOAD}")
     names, asked = _numbers(command), COMMANDS[command]
+    if command == "set_clock" and words == ["now"]:
+        return list(divmod(int(time.time()), DAY_S))
     if len(words) != len(names):
         raise InputError(f"{where} takes {' and '.join(names) or 'no number'}, {len(words)} were given")
     numbers = []
     for name, word, (low, high) in zip(names, words, (asked.a_range, asked.b_range), strict=False):
+        word = _in_utc(word) if name.endswith("_min") else word
         if not word.removeprefix("-").isdecimal() or not low <= int(word) <= high:
             raise InputError(f"{where}: {name} is {word!r}, must be a whole number from {low} to {high}")
         numbers.append(int(word))
@@ -64,6 +70,16 @@ def carry_out(client: Client, port: str, command: str, words: list[str]) -> None
         client.upload_profile(Path(words[0]).read_bytes())
     else:
         client.command(command, *numbers)
+
+
+def _in_utc(word: str) -> str:
+    """HH:MM of this machine's day today as a minute of the day in UTC; any other word as it is."""
+    try:
+        here = time.strptime(word, "%H:%M")
+    except ValueError:
+        return word
+    east_s = time.localtime().tm_gmtoff
+    return str((here.tm_hour * 60 + here.tm_min - east_s // 60) % 1440)
 
 
 def _numbers(command: str) -> list[str]:

@@ -303,6 +303,13 @@ class Bms:
             self._own()
         return _WHY_GRANTED
 
+    def quiet(self, from_min, until_min):
+        """Between these minutes of the clock's day no pulse begins; the same minute twice: at any time."""
+        self.gate.quiet_from_min = from_min
+        self.gate.quiet_until_min = until_min
+        self.save()
+        return _WHY_GRANTED
+
     def stop(self, on):
         """The operator's stop outranks everything but protection, at once."""
         self.gate.stopped = 1 if on else 0

@@ -101,6 +101,9 @@ COMMANDS = (
     # extra(which, uses): Arms one of the extras that the profile names, by its place in schema.txt (1 self_heating,
     # 2 first_strip, 3 first_plating, 4 pulse_charging, 5 pulse_discharge), for so many uses, a day at most.
     (1, 1, 5, 1, 100),
+    # quiet(from_min, until_min): Between these minutes of the day (UTC, as the clock is set) no pulse begins, nor while
+    # the clock is not set; the same minute twice: at any time. Kept when the power goes. A rest is silent and goes on.
+    (0, 0, 1439, 0, 1439),
 )
 
 # AREAS: records that `read` asks for, by place.
@@ -112,4 +115,4 @@ COMMANDS = (
     # profile: the profile that the next start will read; an uploaded one is kept there
     # refusal: the sentence that says why the last profile was refused
 # fmt: on
-CRC16 = 0x5491  # of these tables, by which host and board agree (`hil.codec.fingerprint`)
+CRC16 = 0x7965  # of these tables, by which host and board agree (`hil.codec.fingerprint`)

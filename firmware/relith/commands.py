@@ -1,6 +1,7 @@
 """What persons ask over the link: commands, a new profile, records to read. The link has checked frame and challenge.
 
-Wishes hold until the power goes; what must outlive that (arming, calibration) is kept by the gate and its journal.
+Wishes hold until the power goes; what must outlive that (arming, calibration, quiet hours) is kept by the gate and its
+journal.
 """
 
 from relith import const
@@ -27,7 +28,8 @@ _STORAGE = const(9)
 _SET_CLOCK = const(10)
 _REBOOT = const(11)
 _EXTRA = const(13)
-_WRITES = (_CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION)  # a record each; to disarm is never refused
+_QUIET = const(14)
+_WRITES = (_CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION, _QUIET)  # a record each; to disarm is never refused
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -84,6 +86,8 @@ def run(bms, code, a, b):
         return bms.disarm()
     if code == _COMMISSION:
         return bms.commission()
+    if code == _QUIET:
+        return bms.quiet(a, b)
     if code == _EXTRA:
         return bms.gate.extras.arm(bms, a, b)
     if code == _CALIBRATE:

@@ -51,6 +51,7 @@ _WHY_DELIVERED = const(29)
 _WHY_RESTED = const(30)
 _WHY_PASSED = const(31)
 _WHY_WORN = const(58)
+_WHY_QUIET = const(59)
 
 _ASKED_PULSE = const(1)  # place in scheduler.DECISIONS
 _QUIET_S = const(600)  # after any alarm, no intervention for so long
@@ -59,6 +60,7 @@ _LATE_MS = const(200)  # a tick later than this ends a pulse
 _SAG_UV = const(30000)  # so far above the cut-off a pulse is predicted to stay
 _HEAT_CDEGC = const(1000)  # warming that ends a pulse: ten minutes at 1C warm a simulated 400 mAh cell by 6.8 degC
 _FLOOR_UV = const(50000)  # a rest starts so far above its floor
+_DAY_MIN = const(1440)
 
 
 class Gate:
@@ -74,6 +76,7 @@ class Gate:
         self.armed_until_s = self.calibrated_until_s = 0
         self.day_began_s = self.day_spent_ppm = self.life_spent_ppm = 0
         self.last_pulse_s = -1  # when the last one ended, or began
+        self.quiet_from_min = self.quiet_until_min = 0  # of the clock's day: quiet hours; the same: there are none
         self.pulses = self.rests = 0
         # what was asked, and what the state table is told of it
         self.asked = 0  # index into scheduler.DECISIONS, until its time has come or passed
@@ -133,7 +136,7 @@ class Gate:
     def refuse_pulse(self, bms, permille, seconds):
         """Against this pulse, now."""
         p, b, now_s = self.profile, bms.belief, bms.clock.seconds
-        reason = self.standing(bms)
+        reason = self.standing(bms) or self._quiet(bms)
         if reason:
             return reason
         if not self.cutoff_present:
@@ -174,6 +177,16 @@ class Gate:
         if seconds > p.rest_max_s or r.user_free_s < seconds or 0 <= r.user_full_in_s < seconds + p.full_charge_s:
             return _WHY_CALENDAR
         return _WHY_FLOOR if bms.belief.min_uv < p.rest_floor_uv else 0
+
+    def _quiet(self, bms):
+        """Against a pulse by the clock: in quiet hours none begins, nor while nobody knows whether these are some."""
+        length = (self.quiet_until_min - self.quiet_from_min) % _DAY_MIN
+        if not length:
+            return 0
+        wall_s = bms.wishes.wall_s(bms.clock.seconds)
+        if wall_s < 0:
+            return _WHY_NO_CLOCK
+        return _WHY_QUIET if (wall_s // 60 - self.quiet_from_min) % _DAY_MIN < length else 0
 
     budgets = offer  # what would be granted now
 

@@ -54,6 +54,13 @@ def resting(seconds=3600, **changes):
     return world
 
 
+def quiet_now(world, from_min, until_min, second=0):
+    """Quiet hours, at a second of the wall clock's day."""
+    wishes = world.bms.wishes
+    wishes.day, wishes.second, wishes.set_at_s = 20_000, second, world.bms.clock.seconds
+    world.bms.quiet(from_min, until_min)
+
+
 def names(reason):
     """What the gate said, in a set: empty when it said nothing."""
     return {name for name, number in WHY.items() if number == reason}
@@ -83,6 +90,7 @@ SPOIL = {
     "DAY_BUDGET": lambda w: setattr(w.bms.gate, "day_spent_ppm", w.p.day_budget_ppm - 37_000),
     "LIFE_BUDGET": lambda w: setattr(w.bms.gate, "life_spent_ppm", w.p.life_budget_ppm - 37_000),
     "COOLDOWN": lambda w: setattr(w.bms.gate, "last_pulse_s", w.bms.clock.seconds),
+    "QUIET": lambda w: quiet_now(w, 0, 1439),
     "NO_CLOCK": lambda w: setattr(w.bms.readings, "clock_known", 0),
     "CALENDAR": lambda w: setattr(w.bms.readings, "user_free_s", 21_599),
     "FLOOR": lambda w: setattr(w.bms.belief, "min_uv", w.p.rest_floor_uv - 1),

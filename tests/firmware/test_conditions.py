@@ -22,6 +22,7 @@ from tests.firmware import (
     test_gate_extras,
     test_gate_outputs,
     test_gate_pulse,
+    test_gate_quiet,
     test_gate_refusals,
     test_gate_rest,
     test_gate_ticks,
@@ -31,7 +32,7 @@ from tests.firmware import (
 PAIRS = list(state_pairs())
 OF_THE_GATE = (
     test_gate_refusals, test_gate_pulse, test_gate_budgets, test_gate_charge, test_gate_rest, test_gate_outputs,
-    test_gate_extras,
+    test_gate_extras, test_gate_quiet,
     test_gate_ticks, test_safety_rules,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ def test_everything_speaks_for_it():
 
 
 REST_ONLY = {"NO_CLOCK", "CALENDAR", "FLOOR"}
-PULSE_ONLY = {"CUTOFF", "WINDOW", "NO_RESISTANCE", "PREDICTED", "DAY_BUDGET", "LIFE_BUDGET", "COOLDOWN"}
+PULSE_ONLY = {"CUTOFF", "WINDOW", "NO_RESISTANCE", "PREDICTED", "DAY_BUDGET", "LIFE_BUDGET", "COOLDOWN", "QUIET"}
 
 
 @pytest.mark.safety(2, 4, 5, 6, 7, 9)
@@ -114,7 +114,7 @@ def test_pulses_that_showed_no_benefit():
 def test_what_presses_most_is_told():
     """Everything speaks against it: told in the order of SPOIL, as one after the other is mended."""
     order_told = ["TRIPPED", "HARD", "LOCKED", "STOP", "STALE", "JOURNAL", "CALIBRATION", "ALARM", "UNKNOWN", "UNARMED",
-                  "CONSENT", "CUTOFF", "WINDOW", "NO_RESISTANCE"]  # fmt: skip
+                  "CONSENT", "QUIET", "CUTOFF", "WINDOW", "NO_RESISTANCE"]  # fmt: skip
     for k, name in enumerate(order_told):
         world = ready()
         for spoilt in order_told[k:]:

@@ -212,10 +212,11 @@ def test_no_name_becomes_one_that_the_firmware_says_of_micropython(firmware):
 
 def test_numbers_that_stand_in_a_file_often_are_bound_once():
     line = "    x = x // 1000 + 5 - (-1000 * 3)\n"
-    text = "class Z:\n    pass\ny = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n" + 12 * line + "    return x\n"
+    head = "class Z:\n    pass\ny = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n"
+    text = head + 12 * line + "    return x\n"
     said = pooled(text)
     bound = "    x = x // Y + 5 - -1000 * 3\n"  # what the compiler works out, and what stands in no function, stays
-    assert said == "Y = 1000\nclass Z:\n    pass\ny = 1000\n\ndef f(x, z=1000):\n    x, z = z, x\n" + 12 * bound + "    return x\n"
+    assert said == "Y = 1000\n" + head + 12 * bound + "    return x\n"
     assert pooled(text.replace(line, "", 4)) == text.replace(line, "", 4), "eight do not pay"
 
 

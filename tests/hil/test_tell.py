@@ -1,6 +1,7 @@
 """`relith-hil tell`: every command of the catalogue from the command line, and what it refuses to send."""
 
 import json
+import time
 import zlib
 
 import pytest
@@ -60,6 +61,26 @@ def test_a_profile_that_waits_for_a_restart_is_no_key():
 
 
 @pytest.mark.parametrize(
+    ("zone", "minutes"), [("UTC0", (1320, 420)), ("CET-1", (1260, 360)), ("XST-5:30", (990, 90)), ("PST8", (360, 900))]
+)
+def test_quiet_hours_are_given_by_the_clock_on_the_wall(monkeypatch, zone, minutes):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    stub = board()
+    told(stub, "quiet", "22:00", "7:00")
+    assert stub.bms.commands == [(COMMANDS["quiet"].code, *minutes)]
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_the_clock_is_set_to_now(monkeypatch):
+    monkeypatch.setattr(tell.time, "time", lambda: 20_000 * 86_400 + 3_601.9)
+    stub = board()
+    told(stub, "set_clock", "now")
+    assert stub.bms.commands == [(COMMANDS["set_clock"].code, 20_000, 3_601)]
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["explode"], "explode is no command; there are stop, resume, "),
@@ -67,6 +88,8 @@ def test_a_profile_that_waits_for_a_restart_is_no_key():
         (["arm", "0"], "arm: days is '0', must be a whole number from 1 to 366"),
         (["arm", "soon"], "arm: days is 'soon', must be"),
         (["calendar", "60"], "calendar takes free_s and full_in_s, 1 were given"),
+        (["quiet", "22:00", "24:00"], "quiet: until_min is '24:00', must be a whole number from 0 to 1439"),
+        (["set_clock", "soon"], "set_clock takes day and second, 1 were given"),
         (["stop", "1"], "stop takes no number, 1 were given"),
         (["profile"], "profile takes one FILE, 0 words were given"),
         (["commit_profile"], "commit_profile is no command"),

@@ -196,7 +196,7 @@ NO_PULSE = {
 }
 for _name in (
     "JOURNAL", "CALIBRATION", "UNARMED", "STOP", "CONSENT", "CUTOFF", "NO_RESISTANCE", "PREDICTED", "DAY_BUDGET",
-    "LIFE_BUDGET", "COOLDOWN", "UNKNOWN",
+    "LIFE_BUDGET", "COOLDOWN", "UNKNOWN", "QUIET",
 ):  # fmt: skip
     NO_PULSE[_name] = lambda w, r, name=_name: SPOIL[name](w)
 END_REST = {name: NO_PULSE[name] for name in ("JOURNAL", "CALIBRATION", "UNARMED", "STOP", "CONSENT", "UNKNOWN")} | {
