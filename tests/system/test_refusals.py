@@ -74,11 +74,17 @@ def no_room(host):
 
 
 def full_flash(host):
-    def fails(slot, data):
-        raise OSError(28)
+    """Room for the journal's records, which are there already, and no more."""
+    store = host.bms.journal.store
+    kept = store.write
+
+    def write(slot, data):
+        if slot > 1:
+            raise OSError(28)
+        kept(slot, data)
 
     data = host.upload(TEXT, zlib.crc32(TEXT) & MOST)
-    host.bms.journal.store.write = fails
+    store.write = write
     return data
 
 
@@ -192,6 +198,7 @@ NO_PULSE = {
     "NO_BENEFIT": lambda w, r: useless(w.bms.estimates[0]),
     "ALARM": lambda w, r: setattr(w.bms.tracker, "jump_permille", 2100),
     "STALE": lambda w, r: setattr(r, "temp_ok", 0),
+    "WORN": lambda w, r: setattr(w.bms.journal, "torn", 1),
     "PASSED": lambda w, r: setattr(w.bms.tracker, "since_end_ppm", 5000),
 }
 for _name in (
