@@ -9,7 +9,7 @@ from array import array
 
 from relith import const
 from relith.lossmodel import content_ppm, table
-from relith.udfilter import ONE, root
+from relith.udfilter import ONE, clean, root
 
 # Estimate.known, .limited_by, .end_foreseen, and .advice: what would resolve the inventory
 UNKNOWN, INFERRED, MEASURED = 0, 1, 2
@@ -85,6 +85,7 @@ _small = array("i", [0])  # what is read from it is a small int
 
 def fill(inventory):
     """Everything an `Estimate` says, from the filter and what is kept."""
+    clean()
     e, f, p, kept = inventory.estimate, inventory.filter, inventory.profile, inventory.kept
     dead, moving = inventory.dead(), inventory.moving()
     total = max(0, f.mean(moving) + f.x[S] + f.mean(dead))

@@ -33,8 +33,14 @@ def root(value):
     return 0
 
 
+def clean():
+    """Here garbage may be collected."""
+    if Filter.tidy:
+        Filter.tidy()
+
+
 class Filter:
-    tidy = None  # a board's gc.collect: an update leaves tens of kB behind, and begins where garbage may be collected
+    tidy = None  # a board's gc.collect: what is worked out leaves tens of kB behind (clean)
 
     def __init__(self, n):
         self.n = n
@@ -112,8 +118,7 @@ class Filter:
 
     def update(self, h, z, r):
         """Measured h·x = z with variance r. Returns the residual before the update (Bierman, table V.3)."""
-        if Filter.tidy:
-            Filter.tidy()
+        clean()
         residual = z - self.mean(h)
         u, d = self.u, self.d
         f = self._weights(h)
