@@ -1,4 +1,4 @@
-"""What the tests of the firmware core share: the first profile, changed; a board that fills readings; small numbers."""
+"""What the tests of the firmware core share: the first profile, changed; a board that fills readings; small ints; lives."""
 
 import json
 from array import array
@@ -229,6 +229,24 @@ class World:
     def cycle(self):
         """One laboratory cycle: full, a minute, empty, a minute."""
         return self.fill().run(60).empty().run(60)
+
+
+def states(world):
+    """States passed, repeats left out."""
+    passed = []
+    for state, _ in world.seen:
+        if not passed or passed[-1] != state:
+            passed.append(state)
+    return passed
+
+
+def lived(policy, **changes):
+    """A world after one cycle: the inventory is known, the resistance measured."""
+    world = World(share=0.5, policy=policy, **changes)
+    world.cycle()
+    world.run(900 if world.state != "REST" else 40_000)
+    world.seen.clear()
+    return world
 
 
 def at_power_up(thing, **others):

@@ -1,0 +1,164 @@
+"""What survives: a restart, a power loss, a damaged or strange journal."""
+
+import struct
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relith.bms import Bms
+from relith.inventory import UNKNOWN
+from relith.log import CORRECTION
+from relith.outlook import GAIN
+
+from host_sim.tables import STATES
+from tests.firmware.rigging import Store, World, lived, profile
+
+DAY_S = 86_400
+
+
+def test_a_restart_within_a_half_cycle_is_no_other_cell():
+    world = lived("none").fill().run(300)
+    world.run(3600, -400)
+    then = World(share=world.share, store=world.store)
+    e = then.bms.estimates[0]
+    assert abs(e.soc_ppm / 1e6 - world.share) < 0.15
+    for _ in range(4):
+        then.cycle()
+    assert then.bms.inventories[0].resets == 0 and e.known
+    assert then.bms.short_suspected == 0
+
+
+def test_gain_from_anchors_becomes_a_logged_correction():
+    world = lived("none").fill().run(300)
+    bms = world.bms
+    raw = [vars(account).copy() for account in (bms.ledger.charged, bms.ledger.discharged)]
+    inventory = bms.inventories[0]
+    inventory.filter.d[GAIN] = 1
+    inventory.filter.x[GAIN] = 10_000_000  # anchors said 1 %
+    bms._correct()
+    assert bms.ledger.gain_ppm == 10_000 and bms.ledger.corrections == 1
+    assert inventory.filter.x[GAIN] == 0 and inventory.gain() == 0
+    assert raw == [vars(account) for account in (bms.ledger.charged, bms.ledger.discharged)]
+    world.run(1)
+    events = [struct.unpack_from("<iii", bms.log.pack(0, -1, -1), 12 * k) for k in range(1, bms.log.count + 1)]
+    said = [(code & 0xFFFFFF, detail) for _, code, detail in events if code >> 24 == CORRECTION]
+    assert said == [(10_000, bms.ledger.offset_mcount)]
+    bms._correct()
+    assert bms.ledger.corrections == 1
+
+
+def test_a_reboot_takes_up_where_it_stopped():
+    world = lived("liu21").fill().run(400)
+    bms = world.bms
+    bms.save()
+    again = Bms(profile(policy="liu21"), world.store)
+    assert again.boots == bms.boots + 1
+    assert again.clock.seconds == bms.clock.seconds
+    for account in ("charged", "discharged", "gaps"):
+        assert vars(getattr(again.ledger, account)) == vars(getattr(bms.ledger, account))
+    known = (
+        "isolated_ppm sei_ppm loss_ppm cathode_capacity_ppm capacity_ppm known limited_by pulse_trials cycles_permille"
+    )
+    for name in known.split():
+        assert getattr(again.estimates[0], name) == getattr(bms.estimates[0], name)
+    missed_ppm = bms.ledger.net_ppm() - bms.booked_ppm  # the half-cycle under way, which no record will tell of
+    assert again.estimates[0].cathode_ppm == pytest.approx(bms.estimates[0].cathode_ppm - missed_ppm, abs=2)
+    for name in ("armed_until_s", "calibrated_until_s", "day_spent_ppm", "life_spent_ppm", "last_pulse_s", "pulses"):
+        assert getattr(again.gate, name) == getattr(bms.gate, name)
+    assert again.tracker.index == bms.tracker.index
+    assert STATES[again.machine.state] == "BOOT" and again.gate.asked == 0
+    assert not any((again.outputs.charge_enable, again.outputs.discharge_enable, again.outputs.pulse_count))
+
+
+@pytest.mark.safety(9, 10)
+def test_power_lost_in_a_pulse():
+    """Outputs off, the pulse spent as planned, never resumed, and a cool-down that has not elapsed."""
+    world = lived("liu21").fill().run(30, until="PULSE").run(30)
+    assert world.outputs.pulse_count
+    again = World(share=world.share, store=world.store, policy="liu21", ready=False)
+    assert again.state == "BOOT" and again.outputs.pulse_count == 0
+    again.run(300)
+    assert again.state == "IDLE" and again.bms.gate.pulses == 1
+    assert again.bms.gate.life_spent_ppm == pytest.approx(37_238, rel=1e-3)
+    assert again.bms.gate.budgets(again.bms).pulse_allowed == 0
+
+
+@pytest.mark.safety(4, 11)
+def test_first_power_up_knows_nothing_and_intervenes_in_nothing():
+    world = World(share=0.5, policy="both", store=Store())
+    world.cycle().cycle()
+    assert world.bms.gate.pulses == world.bms.gate.rests == 0
+    assert world.bms.protection.latched == 0 and not world.bms.journal_bad
+
+
+@pytest.mark.safety(11)
+@pytest.mark.parametrize("slots", [{0: b"x", 1: b"y"}, {0: bytes(400), 1: b"garbage" * 50}])
+def test_both_slots_destroyed(slots):
+    """Unknown, locked out, no intervention: never zeros or defaults."""
+    world = lived("liu21")
+    world.store.slots = dict(slots)
+    again = World(share=world.share, store=world.store, policy="liu21")
+    assert again.state == "LOCKOUT" and not again.outputs.discharge_enable
+    assert again.bms.journal_bad and again.bms.estimates[0].known == UNKNOWN
+    assert again.bms.gate.armed_until_s == 0
+    third = World(store=world.store, policy="liu21")  # and the lockout is in the journal now
+    assert third.state == "LOCKOUT"
+    assert third.bms.clear() == 0
+    third.run(2).run(2)
+    assert third.state == "IDLE" and third.bms.gate.budgets(third.bms).pulse_allowed == 0
+
+
+@cache
+def once_lived():
+    return lived("none")
+
+
+@pytest.mark.safety(11)
+@given(st.integers(0, 3000), st.integers(0, 255))
+def test_any_damaged_byte_is_noticed(where, value):
+    world = once_lived()
+    good = world.store.slots
+    slots = {slot: bytearray(data) for slot, data in good.items()}
+    for data in slots.values():
+        data[where % len(data)] = value
+    store = Store()
+    store.slots = {slot: bytes(data) for slot, data in slots.items()}
+    again = Bms(profile(policy="none"), store)
+    untouched = [slot for slot in (0, 1) if store.slots[slot] == good[slot]]
+    assert again.journal_bad or untouched or again.boots in (world.bms.boots, world.bms.boots + 1)
+
+
+def test_of_another_cell():
+    """A journal of another capacity or string is not ours."""
+    world = lived("none")
+    for changes in ({"nominal_capacity_uah": 238_000}, {"cell_count": 2}):
+        store = Store()
+        store.slots = dict(world.store.slots)
+        again = Bms(profile(**changes), store)
+        assert again.journal_bad and again.protection.latched
+        assert all(estimate.known == UNKNOWN for estimate in again.estimates)
+
+
+@pytest.mark.safety(7, 11, 12)
+def test_a_lockout_survives_power_loss_and_a_fault_as_well():
+    for uv, state in ((1_900_000, "LOCKOUT"), (2_400_000, "FAULT")):
+        world = lived("none")
+        world.alter = lambda r, uv=uv: r.cell_uv.__setitem__(0, uv)
+        world.run(5).run(5)
+        assert world.state == state
+        again = World(share=0.5, store=world.store, policy="none")
+        again.run(60)
+        assert again.state == state and not again.outputs.charge_enable
+
+
+def test_journal_is_written_by_charge_and_by_day():
+    world = lived("none")
+    before = world.store.writes
+    world.run(20, 0)
+    world.run(3600, 300)
+    assert 3 <= world.store.writes - before <= 4  # 280 000 ppm, and the half-cycle that became complete
+    before = world.store.writes
+    world.run(10 * DAY_S)
+    assert 9 <= world.store.writes - before <= 11
+    assert world.outputs.journal_due in (0, 1)
