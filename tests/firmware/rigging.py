@@ -1,4 +1,4 @@
-"""What the tests of the firmware core share: the first profile, changed; a board that fills readings; small ints; lives."""
+"""What the tests of the firmware core share: the first profile, changed; a board that fills readings; lives."""
 
 import json
 from array import array
