@@ -35,6 +35,14 @@ def live(cell, inventory, cycles, rest_every=10, pulse_every=0):
         yield cell, inventory.estimate
 
 
+def settled(prof, seed, cycles, **how):
+    """(cell, inventory) after so many cycles."""
+    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+    for _ in live(cell, inventory, cycles, **how):
+        pass
+    return cell, inventory
+
+
 def rms(values):
     return math.sqrt(sum(v * v for v in values) / len(values))
 
@@ -92,9 +100,7 @@ def test_intervals_cover(changes):
 
 def test_recovery_shows_as_efficiency_above_one_and_as_isolated_lithium():
     prof = profile(recover_spread_permille=100)
-    cell, inventory = ToyCell(prof, 5), Inventory(prof, 0)
-    for _ in live(cell, inventory, 30):
-        pass
+    cell, inventory = settled(prof, 5, 30)
     loss, trials = inventory.estimate.loss_ppm, inventory.estimate.pulse_trials
     inventory.half_cycle(cell.charge())
     inventory.half_cycle(cell.discharge(pulse=True))
@@ -149,9 +155,7 @@ def followed(cell, inventory, cycles):
 def test_swapped_cell_becomes_unknown_and_then_known(age, other_age, seed):
     """Another cell at the same state of charge: its capacity contradicts, and the next full discharge resolves it."""
     prof = profile()
-    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
-    for _ in live(cell, inventory, age):
-        pass
+    _, inventory = settled(prof, seed, age)
     other = ToyCell(prof, seed + 7)
     for _ in range(other_age):
         other.charge()
@@ -184,9 +188,7 @@ def test_a_used_cell_commissioned_as_new_is_found_out(age, reservoir_ppm):
 def test_one_end_that_contradicts_is_taken_back_by_the_next_that_does_not():
     """A discharge cut off by something else, at the anode as it seems: doubted, and not believed."""
     prof = profile()
-    cell, inventory = ToyCell(prof, 4), Inventory(prof, 0)
-    for _ in live(cell, inventory, 20):
-        pass
+    cell, inventory = settled(prof, 4, 20)
     before = inventory.estimate.loss_ppm
     inventory.half_cycle(cell.charge())
     cut = cell.discharge(depth=cell.active - 0.15)
@@ -202,9 +204,7 @@ def test_one_end_that_contradicts_is_taken_back_by_the_next_that_does_not():
 def test_a_doubted_end_before_one_at_the_cathode():
     """A reservoir, and a discharge that something else cut off half way."""
     prof = profile(reservoir_ppm=200_000)
-    cell, inventory = ToyCell(prof, 4), Inventory(prof, 0)
-    for _ in live(cell, inventory, 4):
-        pass
+    cell, inventory = settled(prof, 4, 4)
     inventory.half_cycle(cell.charge())
     cut = cell.discharge(depth=cell.active - 0.3)
     cut.end, cut.end_uv = END_LOW, prof.min_uv
@@ -219,9 +219,7 @@ def test_a_doubted_end_before_one_at_the_cathode():
 def test_a_swap_that_changes_the_cathode_moves_its_capacity():
     """Charge and rested voltage contradict each other again and again, by less than another cell's eight percent."""
     prof = profile(**RESERVOIR)
-    cell, inventory = ToyCell(prof, 3), Inventory(prof, 0)
-    for _ in live(cell, inventory, 12, rest_every=1):
-        pass
+    cell, inventory = settled(prof, 3, 12, rest_every=1)
     cell.q -= 0.05
     cell.cathode -= 0.05
     cell.active += 0.05
@@ -264,9 +262,7 @@ def test_the_taper_is_of_the_charge_s_own_warmth():
 
 def test_charge_that_passed_unseen_is_no_fault_of_the_sensor():
     prof = profile()
-    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
-    for _ in live(cell, inventory, 12, rest_every=3):
-        pass
+    cell, inventory = settled(prof, 1, 12, rest_every=3)
     before = inventory.filter.x[OFFSET], inventory.filter.x[GAIN], inventory.filter.x[Q]
     inventory.half_cycle(cell.charge())
     cell.cathode += 0.06  # on the bench
@@ -283,9 +279,7 @@ def test_charge_that_passed_unseen_is_no_fault_of_the_sensor():
 
 def test_what_passed_before_a_restart_is_counted_in_doubt():
     prof = profile()
-    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
-    for _ in live(cell, inventory, 5):
-        pass
+    _, inventory = settled(prof, 1, 5)
     e = inventory.estimate
     was, sigma = e.cathode_ppm, e.cathode_sigma_ppm
     inventory.passed(200_000)
@@ -313,9 +307,7 @@ PLATEAU = {
 def test_a_full_charge_whose_drop_leaps_over_the_plateau_says_nothing():
     """Cold and worn: the drop is as long as the steep head of the curve, and in doubt by a third."""
     prof = profile(**PLATEAU, max_uv=3600000, resistance_uohm=1_000_000)
-    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
-    for _ in live(cell, inventory, 3):
-        pass
+    cell, inventory = settled(prof, 1, 3)
     full = cell.charge()
     full.resistance_uohm, full.end_uv = 80_000_000, prof.max_uv
     inventory.half_cycle(full)
@@ -349,9 +341,7 @@ def test_a_new_cell_that_forms_is_no_other_cell():
 
 def test_a_leak_that_looks_like_another_cell_is_still_a_leak():
     prof = profile()
-    cell, inventory = ToyCell(prof, 1), Inventory(prof, 0)
-    for _ in live(cell, inventory, 12):
-        pass
+    cell, inventory = settled(prof, 1, 12)
     for _ in range(4):
         inventory.half_cycle(cell.charge())
         leak = min(0.2, cell.active)
@@ -394,9 +384,7 @@ def test_anchors_tell_their_residuals():
 
 def test_journal_round_trip_and_refusal():
     prof = profile()
-    cell, inventory = ToyCell(prof, 2), Inventory(prof, 0)
-    for _ in live(cell, inventory, 12, pulse_every=4):
-        pass
+    cell, inventory = settled(prof, 2, 12, pulse_every=4)
     saved = inventory.pack()
     again = Inventory(prof, 0)
     assert again.unpack(saved) and again.pack() == saved
