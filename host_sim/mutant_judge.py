@@ -32,17 +32,16 @@ from host_sim.errors import InputError
 from host_sim.mutator import RELITH, Mutant, functions, plant
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("protection", "gate", "journal", "link", "states", "ledger")
+ROOMS = {  # module -> whose tests are its own: test_gate.py, or test_gate_….py
+    "protection": ("protection",),
+    "gate": ("gate",), "budgets": ("gate",), "pace": ("gate",), "extras": ("gate",),
+    "journal": ("journal", "wear"), "memory": ("memory", "wear"), "blackbox": ("bms",),
+    "link": ("link",), "frames": ("link",), "commands": ("commands", "wear"),
+    "states": ("states",),
+    "ledger": ("ledger",),
+}  # fmt: skip
 FOLDER = "tests/firmware"
-OTHERS = (
-    "attributes",
-    "halfcycle",
-    "safety_rules",
-    "commands",
-    "memory",
-    "bms",
-    "stateful",
-)  # tests that reach the rooms too
+OTHERS = ("attributes", "halfcycle", "safety_rules", "stateful")  # tests that reach the rooms too
 OURS = ("relith", "boards", "drivers", "host_sim", "hil", "tests")  # imported anew
 OWN_S, OTHER_S = 0.3, 0.05  # a test of its room, or another, that takes longer (under coverage) does not judge it
 LONGEST_S = 2.0  # of processor time, and ten times what the test took: a mutant that loops is killed
@@ -51,7 +50,8 @@ FAULT = "fault: "  # of the harness: begins what is told instead of a test
 
 
 def tests_of(*parts: str) -> list[str]:
-    """The test files of these rooms and others: test_gate.py, or test_gate_….py."""
+    """The test files of these parts; of all rooms and OTHERS when none are named."""
+    parts = parts or tuple(dict.fromkeys([*(part for room in ROOMS.values() for part in room), *OTHERS]))
     folder = ROOT / FOLDER
     found = [path for part in parts for path in (folder / f"test_{part}.py", *sorted(folder.glob(f"test_{part}_*.py")))]
     return [f"{FOLDER}/{path.name}" for path in found if path.exists()]
@@ -175,7 +175,7 @@ def survey() -> dict:
     cover = coverage.Coverage(data_file=None, include=[str(RELITH / "*.py")])
     cover.start()
     watch = Watch(cover=cover)
-    failed = run(tests_of(*ROOMS, *OTHERS), watch)
+    failed = run(tests_of(), watch)
     cover.stop()
     data = cover.get_data()
     reach = {Path(file).name: data.contexts_by_lineno(file) for file in data.measured_files()}
@@ -199,7 +199,7 @@ def tests_for(mutant: Mutant, survey: dict) -> list[str]:
 
 def _own(test: str, room: str) -> bool:
     """Whether it is one of the room's own tests."""
-    return test.startswith((f"{FOLDER}/test_{room}.py", f"{FOLDER}/test_{room}_"))
+    return test.startswith(tuple(f"{FOLDER}/test_{part}{end}" for part in ROOMS[room] for end in (".py", "_")))
 
 
 @cache
@@ -323,7 +323,7 @@ def _work(todo: list[Mutant], survey: dict, results) -> None:
                     tell(mutant, apart(child, mutant, wanted, watch, watch=watch))
 
         watch = Watch(took_s=took_s, instead=instead)
-        return run(tests_of(*ROOMS, *OTHERS), watch)
+        return run(tests_of(), watch)
 
     told = apart(session)
     if told:

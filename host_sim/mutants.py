@@ -19,7 +19,7 @@ from pathlib import Path
 
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.mutant_judge import FAULT, FOLDER, OTHERS, ROOMS, ROOT, judge, tests_of
+from host_sim.mutant_judge import FAULT, FOLDER, ROOMS, ROOT, judge, tests_of
 from host_sim.mutator import RELITH, Mutant, every, prints
 
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.csv")
@@ -38,7 +38,7 @@ def equivalents(path: Path = EQUIVALENT) -> dict[str, str]:
 
 def version_of() -> str:
     """A fingerprint of firmware and of the tests that judge: when they change, survivors are judged anew."""
-    tests = [ROOT / name for name in tests_of(*ROOMS, *OTHERS)]
+    tests = [ROOT / name for name in tests_of()]
     shared = [path for path in (ROOT / FOLDER).glob("*.py") if not path.name.startswith("test_")]
     files = [*RELITH.glob("*.*"), *tests, *shared, ROOT / "tests" / "link_stub.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:16]

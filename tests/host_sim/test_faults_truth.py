@@ -74,8 +74,13 @@ def test_where_no_row_answers_there_is_a_reason_and_a_twin_proves_it(benches):
         assert not row["ok"] and row["row"] == "-", key
     twin = benches["DISCHARGE"].clone()
     other = benches["DISCHARGE"].clone()
+    assert faults._differs(twin, other) == ""
+    straight, astray = faults.Astray(twin), faults.Astray(other)
     other.bms.ledger.charged.ppm += faults.SAME_PPM + 1
-    assert "ppm more booked" in faults._differs(other, twin) and faults._differs(twin, twin.clone()) == ""
+    off_ppm = astray.settled_ppm() - straight.settled_ppm()
+    assert off_ppm == pytest.approx(faults.SAME_PPM + 1, abs=0.5) and astray.passed_ppm() > faults.SAME_PPM
+    assert "11 ppm more booked" in faults._booked(off_ppm, faults.SAME_PPM)
+    assert faults._booked(-off_ppm, faults.SAME_PPM) and not faults._booked(off_ppm, faults.SAME_PPM + 2)
 
 
 def test_every_case_in_use_is_used(benches):
