@@ -76,7 +76,8 @@ Every diagnostic row states its response time and has a fault-injection test tha
 rig.
 
 Black box
-The last events before a latch are kept: readings, state, request, grant.
+The last events before a latch are kept: readings, state, request, grant. Sixteen ticks; when more comes before a person
+has cleared, the eight that led to the first event stay and the eight before the newest stand behind them.
 
 Refused whole
 A profile or command with a wrong unit, range, checksum or version is refused whole, with a message that names the
@@ -111,15 +112,16 @@ writes on a board without a journal. A latch is written to both slots, so that t
 **The fault campaign** (rule 13). `make faults` breaks eleven parts in seven ways in ten states, 770 cases, as
 `host_sim/faults_table.csv` demands. A fault that lies hidden in a state in which nothing flows is played on until the
 part is used: a load, a charger, a pulse, the charge switch once a hot cell has cooled. Where no row can answer the
-table says why, and a twin without the fault proves that switches, cells and booked charge stay the same. The cells'
+table says why, and a twin without the fault proves that switches, cells and booked charge stay the same, the charge
+within 10 ppm of nominal (5 % of it where samples stand in for the counter), each by its own truth. The cells'
 truth is watched every 0.1 s; they stand tight and, when the thermometer breaks, in an oven of 59 °C: a controller
 without the row `sensor_stuck` lets them pass 62 °C there (`test_a_blind_controller_would_let_the_cells_get_too_hot`).
 The independent cut-off, a one-shot and a comparator on the sink, acts by itself; what it has cut is the row
 `hardware_trip`.
 
-**The tests themselves** are tried by `make mutants`: small faults put into functions, limits and tables of the six
-safety modules, each to be noticed by a test (`host_sim/mutants.py`; what is called equivalent is listed with its reason
-in `host_sim/mutants_equivalent.csv`).
+**The tests themselves** are tried by `make mutants`: small faults put into functions, limits and tables of the safety
+modules (the four files, ledger and link, and the files that they have parts in), each to be noticed by a test
+(`host_sim/mutants.py`; what is called equivalent is listed with its reason in `host_sim/mutants_equivalent.csv`).
 """
 TABLE_HEAD = """
 ## Diagnostics

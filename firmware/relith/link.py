@@ -3,8 +3,9 @@
 A frame is taken only when it is whole, known, of this boot's session and the next in sequence; any other is counted and
 refused, with one frame that says why and which number is expected. A dangerous command must answer a challenge: it asks
 for a nonce, and the very next frame carries 30 bits of SHA-256 over key, nonce, command, a and b. A session comes back
-after 65 536 starts (or when the journal is lost), a nonce, made of clock and counter, hardly ever: so a stray, recorded
-or repeated byte stream cannot arm. The key lies open in the profile, so somebody who means to arm can.
+after 65 536 starts (or when the journal is lost, or may not be written: journal.py), a nonce, made of clock and
+counter, hardly ever: so a stray, recorded or repeated byte stream cannot arm. The key lies open in the profile, so
+somebody who means to arm can.
 
 Receiving and telemetry allocate nothing; a challenge, an upload or a download may.
 """

@@ -234,5 +234,7 @@ def test_the_same_profile_is_not_written_twice():
 def test_figures_follow_from_the_firmware():
     assert wear.worst() == DAY_S // APART_S + MOST + 2 + 2 * 14
     assert wear.raw_years(2 * 365.25) == pytest.approx(100_000 / 365.25 / 365.25)
-    assert wear.littlefs_years(365.25) == pytest.approx(100_000 * 100 / 2 / 365.25 / 365.25)
+    assert 1000 < wear.size(1) < 4096 and wear.size(16) > 4 * 4096
+    assert wear.littlefs_years(365.25, 1) == pytest.approx(100_000 * 100 / 2 / 365.25 / 365.25)
+    assert wear.littlefs_years(1, 16) < wear.littlefs_years(1, 1) / 2
     assert f"{wear.worst()} a day" in wear.text()
