@@ -4,6 +4,11 @@ from relith import const
 from relith.clock import DAY_S
 from relith.journal import OWN_MOST
 
+# lines of reasons.txt
+_WHY_NO_CLOCK = const(22)
+_WHY_QUIET = const(59)
+
+_DAY_MIN = const(1440)
 _MARGIN_PERMILLE = const(1250)  # resistance is taken a quarter higher than measured
 _TRIALS = const(20)  # measurable pulses without benefit that end pulsing
 
@@ -23,6 +28,17 @@ def lowest_uv(bms, permille):
 def charge_ppm(p, permille, seconds):
     """What a pulse of so much and so long takes, by the profile `p`."""
     return permille * seconds * p.one_c_ua * 5 // (18 * p.nominal_capacity_uah)
+
+
+def quiet(gate, bms):
+    """Against a pulse by the clock: in quiet hours none begins, nor while nobody knows whether these are some."""
+    length = (gate.quiet_until_min - gate.quiet_from_min) % _DAY_MIN
+    if not length:
+        return 0
+    wall_s = bms.wishes.wall_s(bms.clock.seconds)
+    if wall_s < 0:
+        return _WHY_NO_CLOCK
+    return _WHY_QUIET if (wall_s // 60 - gate.quiet_from_min) % _DAY_MIN < length else 0
 
 
 def useless(bms):

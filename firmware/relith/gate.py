@@ -5,7 +5,7 @@ outranks the scheduler at once. The first reason that speaks against something i
 """
 
 from relith import const
-from relith.budgets import charge_ppm, cooling, day_spent, lowest_uv, offer, spend, useless
+from relith.budgets import charge_ppm, cooling, day_spent, lowest_uv, offer, quiet, spend, useless
 from relith.clock import elapsed
 from relith.extras import BUDGET_PPM, Extras
 from relith.halfcycle import TURN_PPM
@@ -51,7 +51,6 @@ _WHY_DELIVERED = const(29)
 _WHY_RESTED = const(30)
 _WHY_PASSED = const(31)
 _WHY_WORN = const(58)
-_WHY_QUIET = const(59)
 
 _ASKED_PULSE = const(1)  # place in scheduler.DECISIONS
 _QUIET_S = const(600)  # after any alarm, no intervention for so long
@@ -60,7 +59,6 @@ _LATE_MS = const(200)  # a tick later than this ends a pulse
 _SAG_UV = const(30000)  # so far above the cut-off a pulse is predicted to stay
 _HEAT_CDEGC = const(1000)  # warming that ends a pulse: ten minutes at 1C warm a simulated 400 mAh cell by 6.8 degC
 _FLOOR_UV = const(50000)  # a rest starts so far above its floor
-_DAY_MIN = const(1440)
 
 
 class Gate:
@@ -136,7 +134,7 @@ class Gate:
     def refuse_pulse(self, bms, permille, seconds):
         """Against this pulse, now."""
         p, b, now_s = self.profile, bms.belief, bms.clock.seconds
-        reason = self.standing(bms) or self._quiet(bms)
+        reason = self.standing(bms) or quiet(self, bms)
         if reason:
             return reason
         if not self.cutoff_present:
@@ -177,16 +175,6 @@ class Gate:
         if seconds > p.rest_max_s or r.user_free_s < seconds or 0 <= r.user_full_in_s < seconds + p.full_charge_s:
             return _WHY_CALENDAR
         return _WHY_FLOOR if bms.belief.min_uv < p.rest_floor_uv else 0
-
-    def _quiet(self, bms):
-        """Against a pulse by the clock: in quiet hours none begins, nor while nobody knows whether these are some."""
-        length = (self.quiet_until_min - self.quiet_from_min) % _DAY_MIN
-        if not length:
-            return 0
-        wall_s = bms.wishes.wall_s(bms.clock.seconds)
-        if wall_s < 0:
-            return _WHY_NO_CLOCK
-        return _WHY_QUIET if (wall_s // 60 - self.quiet_from_min) % _DAY_MIN < length else 0
 
     budgets = offer  # what would be granted now
 

@@ -1,5 +1,6 @@
 """What the tests of the gate share: worlds in which an intervention may begin or runs, and what speaks against one."""
 
+from relith import budgets as budgets_module
 from relith import extras as extras_module
 from relith import gate as gate_module
 from relith.inventory import INFERRED, UNKNOWN
@@ -11,7 +12,7 @@ def _numbers(module):
     return {name.removeprefix("_WHY_"): value for name, value in vars(module).items() if name.startswith("_WHY_")}
 
 
-WHY = _numbers(gate_module)
+WHY = _numbers(gate_module) | _numbers(budgets_module)
 EXTRAS_WHY = WHY | _numbers(extras_module)
 
 

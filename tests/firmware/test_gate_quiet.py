@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith.budgets import quiet
 from relith.inventory import INFERRED
 from relith.memory import pack_all, unpack_all
 
@@ -82,7 +83,7 @@ def test_they_outlive_a_loss_of_power_and_the_clock_does_not():
     again = World(store=world.store, policy="none")
     gate = again.bms.gate
     assert (gate.quiet_from_min, gate.quiet_until_min) == (1320, 420)
-    assert names(gate._quiet(again.bms)) == {"NO_CLOCK"}
+    assert names(quiet(gate, again.bms)) == {"NO_CLOCK"}
 
 
 def test_a_journal_from_before_them_is_not_believed():
