@@ -51,7 +51,8 @@ def checked(command: str, words: list[str]) -> list[int]:
     for name, word, (low, high) in zip(names, words, (asked.a_range, asked.b_range), strict=False):
         word = _in_utc(word) if name.endswith("_min") else word
         if not word.removeprefix("-").isdecimal() or not low <= int(word) <= high:
-            raise InputError(f"{where}: {name} is {word!r}, must be a whole number from {low} to {high}")
+            time_too = ", or a time as 22:00" if name.endswith("_min") else ""
+            raise InputError(f"{where}: {name} is {word!r}, must be a whole number from {low} to {high}{time_too}")
         numbers.append(int(word))
     return numbers
 

@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     area_cm2 = getattr(a, "area", own_cm2)
     for name, value, low, high in (
         ("area", area_cm2, 0.1, 1e5),
-        ("seed", a.seed, 0, 2**31),
+        ("seed", a.seed, 0, 999_999_999),
         ("cycles", a.cycles, 1, 100_000),
         ("temperature", a.temperature, -20, 60),
         ("charge", a.charge, 0.001, 20),
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
         ("processes", a.processes, 1, 256),
     ):
         if not low <= value <= high:
-            raise InputError(f"relith-sim run: --{name} is {value:g}, allowed is {low:g} to {high:g}")
+            raise InputError(f"relith-sim run: --{name} is {value:.12g}, allowed is {low:.12g} to {high:.12g}")
     setup = Setup(a.profile, area_cm2, a.seed, a.cycles, a.world, a.electrolyte, a.use, a.temperature,
                   a.charge, a.discharge, a.hold_stop)  # fmt: skip
     profile = load_profile(setup.profile, POLICIES[policies[0]], area_cm2)

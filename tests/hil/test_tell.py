@@ -88,7 +88,10 @@ def test_the_clock_is_set_to_now(monkeypatch):
         (["arm", "0"], "arm: days is '0', must be a whole number from 1 to 366"),
         (["arm", "soon"], "arm: days is 'soon', must be"),
         (["calendar", "60"], "calendar takes free_s and full_in_s, 1 were given"),
-        (["quiet", "22:00", "24:00"], "quiet: until_min is '24:00', must be a whole number from 0 to 1439"),
+        (
+            ["quiet", "22:00", "24:00"],
+            "quiet: until_min is '24:00', must be a whole number from 0 to 1439, or a time as 22:00",
+        ),
         (["set_clock", "soon"], "set_clock takes day and second, 1 were given"),
         (["stop", "1"], "stop takes no number, 1 were given"),
         (["profile"], "profile takes one FILE, 0 words were given"),
