@@ -72,8 +72,9 @@ class Journal:
         """The newest good payload, or None: no slot can be read, whatever was in it."""
         raw = self._read(0), self._read(1)
         found = [None if data is None else decode(data) for data in raw]
-        self.torn = 0 if found[0] and found[1] else 1
-        if not self.torn:
+        self.torn = 1
+        if found[0] and found[1]:
+            self.torn = 0
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1
