@@ -150,6 +150,7 @@ class Firmware:
                                  min_uv=profile.max_uv, count=0)  # fmt: skip
         return SimpleNamespace(
             readings=Readings(1, 1), belief=belief, clock=SimpleNamespace(seconds=0), journal_bad=0, estimates=[None],
+            journal=SimpleNamespace(may=lambda now_s, most: 1),
             protection=SimpleNamespace(fault=0, lockout=0, alarms=0, quiet_s=9999, tighter_cdegc=0),
             tracker=SimpleNamespace(drop_uv=[0], permille=0), ledger=SimpleNamespace(moved_ppm=0),
         )  # fmt: skip

@@ -5,8 +5,11 @@ for today's step with which the best of them is worth most. The cell has `room`,
 left, and isolated lithium D. A cycle binds `sei` for good and isolates `lost`; a plan returns the share f of D and
 corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
 k = f + c    cycles * (sei + lost * c/k) = room + f/k * (D - lost/k) * (1 - exp(-k * cycles))
-A plan is worth cycles * (depth - w_h * hours - w_q * charge spent) in equivalent full cycles. While a reservoir covers
-the loss, a plan may also begin when it is spent: D is in store, and then it can be measured.
+A plan is worth cycles * (depth - w_h * hours - w_q * charge spent) in equivalent full cycles.
+
+Or D is kept in store until the room is nearly used up, and then taken as it is needed, by rests while they give enough
+and by pulses after that (`_kept`): what is not moved does not corrode, and when the anode ends every discharge, what an
+action brings back can be measured.
 """
 
 from struct import calcsize, pack, unpack
@@ -15,6 +18,7 @@ from relith import const
 from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW
 from relith.inventory import LIMIT_ANODE, UNKNOWN
 from relith.lossmodel import corrosion_ppb, one_minus_exp, pulse_way_s, rest_share_ppm, seconds, table
+from relith.udfilter import root
 
 DECISIONS = ("none", "pulse", "rest")
 NONE, PULSE, REST = 0, 1, 2
@@ -46,6 +50,9 @@ _WHY_STORE = const(52)
 
 _TRIALS, _ENOUGH = const(8), const(10)  # measurable ones, after which an action that shows nothing is given up
 _LEAST_REST_S = const(3600)
+_REST_AT, _PULSE_AT = const(2000), const(1000)  # per mille of a cycle's loss: room at which a store is drawn from
+_MUCH = const(8)  # cycles' losses
+_EMPTIES = const(600)  # per mille of the discharges: a life that shows every time what the anode has
 _FORMAT = "<BBBii"
 _NO_PULSE = 0, 0, 0, 0, 0, 0, 0
 
@@ -71,6 +78,7 @@ class Scheduler:
         self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
         self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
         self._own_rest_s = 0  # how long the cell waits empty
+        self._corrodes = 1000  # per mille of the profile's share
         self._free_s = 2 * _LEAST_REST_S  # how long the last rest could have been
 
     def after_half_cycle(self, h, estimates, readings, budgets):
@@ -248,7 +256,7 @@ class Scheduler:
                     share //= 2
                 charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
                 cost = p.weight_hour_ppm * length_s // 3600 + p.weight_charge_permille * charge // 1000
-                spared = self._rots_ppm * 2 * charge // self._depth_ppm
+                spared = 2000 * charge // self._depth_ppm  # per mille of what time binds while it is discharged
                 isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, permille)
                 clean = charge * (1000000 - isolates * 1000000 // self._strips) // self._depth_ppm
                 pulses.append((share, way * permille // 1000, cost, spared, clean, permille, length_s))
@@ -259,11 +267,103 @@ class Scheduler:
         pulse = self._top(estimates, [(x, rests[0]) for x in pulses], None)[1][0]
         rest = self._top(estimates, [(_NO_PULSE, x) for x in rests], None)[1]
         both = self._top(estimates, [(pulse, x) for x in rests], None)[1]
-        best = -(1 << 60), (pulse, rests[0])
+        best = -(1 << 60), (pulse, rests[0]), (pulse, rests[0])
         for plan in ((pulse, rests[0]), rest, both):
             steps = [(x, plan[1]) for x in pulses] if action == PULSE else [(plan[0], x) for x in rests]
-            best = max(best, self._top(estimates, steps, plan))
+            best = max(best, self._top(estimates, steps, plan) + (plan,))
+        # what moves, corrodes, and published data leave open how much: what cannot be undone must pay in the worse case
+        self._corrodes = 1500
+        worth, pulse, rest = self._kept(estimates, pulses, rests)
+        now = self._worth(estimates, best[1], best[2])
+        self._corrodes = 1000
+        if self._empty < _EMPTIES:  # the room is seen now and then only
+            now += now // 50
+        if worth > now or rest[2] and self._untried(estimates):
+            left = min([self._room(e) * 1000 // self._loss(e) for e in estimates])
+            if action == REST:
+                return rest if left <= _REST_AT else rests[0]
+            return pulse if left <= (0 if self._rest_does else _PULSE_AT) else _NO_PULSE
         return best[1][action - 1]
+
+    def _untried(self, estimates):
+        """Whether every cell has much in store and no rest has shown yet how much of it comes back."""
+        for e in estimates:
+            if e.rest_trials or e.isolated_ppm < _MUCH * self._loss(e):
+                return False
+        return True
+
+    def _room(self, e):
+        """What can be lost until 80 % of the capacity are left, ppm."""
+        return e.cathode_ppm + e.active_ppm - self.profile.cathode_capacity_ppm * 8 // 10
+
+    def _loss(self, e):
+        """What a cycle isolates and binds, ppm."""
+        p = self.profile
+        lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) + (e.sei_per_cycle_ppm or p.loss_sei_ppm)
+        return max(5000, self._depth_ppm // 1000 * lost // 1000)
+
+    def _state(self, e):
+        """(isolated lithium, reservoir), ppm."""
+        spare = e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
+        if e.limited_by == LIMIT_ANODE:
+            spare = min(spare, 0)
+        # what the user's own life returns is not there for long, whatever the estimate says
+        back, worn, lost, _ = self._rates(e, self._own, spare)
+        return min(e.isolated_ppm, lost * 4000000 // max(1, back + worn)), spare
+
+    def _kept(self, estimates, pulses, rests):
+        """(worth, pulse, rest) when D is kept until the room is nearly used up, and how it is then taken."""
+        stores = []  # (cell, cycles until then, isolated then)
+        for e in estimates:
+            dead, spare = self._state(e)
+            room, wait = self._room(e) - self._loss(e), 0
+            if room > 0:
+                wait, dead = self._cycles(e, self._own, room, dead, spare)
+            stores.append((e, wait, dead))
+        best = -(1 << 60), pulses[0], rests[0]
+        for x in pulses:
+            best = max(best, (self._store_worth(stores, x, rests[0]), x, rests[0]))
+        pulse = best[1]
+        for x in rests[1:]:
+            best = max(best, (self._store_worth(stores, pulse, x), pulse, x))
+            best = max(best, (self._store_worth(stores, pulses[0], x), pulses[0], x))
+        # whether rests will do for now, in a life that offers them every time
+        self._rest_does = best[2][2] and self._empty > _EMPTIES
+        if self._rest_does:
+            self._rest_does = max([self._use(e, (_NO_PULSE, best[2]), dead)[0] for e, _, dead in stores]) > 0
+        return best
+
+    def _store_worth(self, stores, pulse, rest):
+        """What is left of the string's life when D is kept, as in `_worth`."""
+        worst = 1 << 60
+        for e, wait, dead in stores:
+            worth = wait * self._depth_ppm
+            for step in ((_NO_PULSE, rest), (pulse, self._own[1])):
+                gain, dead = self._use(e, step, dead)
+                worth += gain
+            worth += self._cycles(e, (pulse, rest), self._loss(e), dead, 0)[0] * self._net((pulse, rest))
+            worst = min(worst, worth)
+        return worst
+
+    def _use(self, e, step, dead):
+        """(worth, what is left isolated) of taking from `dead` by a step just as often as there is need, as long as
+        one in every cycle is enough. With shares f, c of the step and b, w of the user's own life a cycle needs
+        n = lost + sei - b D from it, spends sei + w D + n c/f, and n/(f D) steps.
+        """
+        own_back, own_worn, lost, sei = self._rates(e, self._own, 0)
+        back, worn, with_lost, with_sei = self._rates(e, step, 0)
+        least = (lost + sei) * 1000000 // max(1, back)
+        back -= own_back
+        if back < 1000 or dead <= least:
+            return 0, dead
+        mean = root(dead * least)
+        need = max(0, lost + sei - mean * own_back // 1000000)
+        often = min(1000, need * 1000 // max(1, back * mean // 1000000))  # per mille of the cycles
+        spent = sei + mean * own_worn // 1000000 + need * (worn - own_worn) // back
+        spent -= (lost + sei - with_lost - with_sei) * often // 1000
+        cycles = (dead - least) * 1000 // max(1, spent)
+        # each at twice its cost: how many it will be is the least sure
+        return cycles * (self._depth_ppm - 2 * (self._depth_ppm - self._net(step)) * often // 1000), least
 
     def _top(self, estimates, steps, plan):
         """(worth, step) of the best of some first steps before a plan; None: each goes on as it begins."""
@@ -284,27 +384,24 @@ class Scheduler:
         """
         worst, part = 1 << 60, 1000  # part: per mille of the cycle that all cells live to the end
         for e in estimates:
-            dead, spare = e.isolated_ppm, e.cathode_ppm + e.active_ppm - e.cathode_capacity_ppm
-            if e.limited_by == LIMIT_ANODE:
-                spare = min(spare, 0)
-            room = max(20000, e.cathode_ppm + e.active_ppm - self.profile.cathode_capacity_ppm * 8 // 10)
-            back, worn, lost, sei = self._rates(e, first, dead, spare)
+            dead, spare = self._state(e)
+            room = max(20000, self._room(e))
+            back, worn, lost, sei = self._rates(e, first, spare)
             gain = dead * back // 1000000 - lost - sei
             dead = max(0, dead + lost - dead * (back + worn) // 1000000)
             if room + gain < 0:
                 part = min(part, room * 1000 // -gain)
-            room += gain
-            spare += gain
+            room, spare = room + gain, spare + gain
             worth = self._cycles(e, plan, room, dead, spare)[0] * self._net(plan)
             if spare > 0:
-                wait, sei = self._cycles(e, self._own, spare, dead, spare)
-                dead = max(0, dead + spare - sei * wait // 1000)
+                wait, dead = self._cycles(e, self._own, spare, dead, spare)
                 then = self._cycles(e, plan, room - spare, dead, 0)[0]
                 worth = max(worth, wait * self._depth_ppm + then * self._net(plan))
             worst = min(worst, worth)
-        return worst + part * self._net(first)
+        # its own cost counts a quarter more than it is: a gain too small to tell is none
+        return worst + part * (self._net(first) * 5 - self._depth_ppm) // 4
 
-    def _rates(self, e, step, dead, spare):
+    def _rates(self, e, step, spare):
         """Shares of D that return and corrode (ppm), and what is isolated and bound (ppm), in a cycle with a step."""
         p = self.profile
         share, worn, _, spared, clean, _, _ = step[0]
@@ -312,23 +409,28 @@ class Scheduler:
         lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) * depth // 1000
         lost -= lost * clean // 1000000
         sei = (e.sei_per_cycle_ppm or p.loss_sei_ppm) * depth // 1000
-        sei = max(sei // 2, sei - spared)
+        sei = max(sei // 2, sei - min(self._rots_ppm, sei) * spared // 1000)
         pulse, rest = e.pulse_factor_permille, e.rest_factor_permille
         if spare > 0:
             rest = rest * p.rest_local_permille // 1000
         back = (self._own_share + share) * max(0, pulse) // 1000
         back = min(900000, back + step[1][0] * self._empty // 1000 * max(0, rest) // 1000)
-        worn = (self._own_worn + worn) * p.pulse_corroded_ppm * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
+        worn = self._own_worn + worn * self._corrodes // 1000
+        worn = worn * p.pulse_corroded_ppm * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
+        both = (back + worn) // 1000
+        if both > 900:
+            back, worn = back * 900 // both, worn * 900 // both
         return back, worn, lost, sei
 
     def _cycles(self, e, plan, room, dead, spare):
-        """(cycles, per mille, in which one cell with `dead` isolated loses `room` under a plan, see above; what a cycle
-        binds).
+        """(cycles, per mille, in which one cell with `dead` isolated loses `room` under a plan, see above; what is
+        isolated then).
         """
-        back, worn, lost, sei = self._rates(e, plan, dead, spare)
+        back, worn, lost, sei = self._rates(e, plan, spare)
         k = back + worn
         if k < 100:
-            return room * 1000 // max(1, lost + sei), sei
+            cycles = room * 1000 // max(1, lost + sei)
+            return cycles, dead + lost * cycles // 1000
         settled = lost * 1000000 // k
         per_cycle = max(1, sei + lost * worn // k)
         cycles = max(0, room) * 1000 // per_cycle
@@ -336,7 +438,7 @@ class Scheduler:
             gone = one_minus_exp(min(k * cycles // 1000000, 5000))
             left = room + (dead - settled) * back // k * gone // 1000
             cycles = (cycles + max(0, left) * 1000 // per_cycle) // 2
-        return cycles, sei
+        return cycles, dead + (settled - dead) * gone // 1000
 
     def _refused(self, estimates, action):
         """0, or the reason why an action (bit as in _given_up) is not looked at."""
