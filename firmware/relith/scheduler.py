@@ -79,6 +79,7 @@ class Scheduler:
         self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
         self._own_rest_s = 0  # how long the cell waits empty
         self._corrodes = 1000  # per mille of the profile's share
+        self._stored = self._rest_does = False  # kept in store; rests draw enough from it
         self._free_s = 2 * _LEAST_REST_S  # how long the last rest could have been
 
     def after_half_cycle(self, h, estimates, readings, budgets):
@@ -175,7 +176,7 @@ class Scheduler:
         pulses = self._pulses(budgets if can else p, h.temp_cdegc)
         _, _, _, _, _, permille, length_s = self._begin(estimates, pulses, self._rests(), PULSE)
         if not length_s:
-            return _WHY_STORED if estimates[0].cycles_left else _WHY_NO_GAIN
+            return _WHY_STORED if self._stored else _WHY_NO_GAIN
         if not can:  # no sink for it, as in a pack: the user's next drive can do it
             return _WHY_FAST_START
         if self._waits(PULSE):
@@ -219,7 +220,7 @@ class Scheduler:
         pulses = self._pulses(budgets, h.temp_cdegc) if budgets.pulse_allowed else [_NO_PULSE]
         _, _, rest_s = self._begin(estimates, pulses, rests, REST)
         if not rest_s:
-            return _WHY_STORED if estimates[0].cycles_left else _WHY_NO_GAIN
+            return _WHY_STORED if self._stored else _WHY_NO_GAIN
         self.rest_s = rest_s
         return _WHY_GAIN_REST
 
@@ -275,10 +276,11 @@ class Scheduler:
         self._corrodes = 1500
         worth, pulse, rest = self._kept(estimates, pulses, rests)
         now = self._worth(estimates, best[1], best[2])
-        self._corrodes = 1000
+        self._corrodes, self._stored = 1000, False
         if self._empty < _EMPTIES:  # the room is seen now and then only
             now += now // 50
         if worth > now or rest[2] and self._untried(estimates):
+            self._stored = True
             left = min([self._room(e) * 1000 // self._loss(e) for e in estimates])
             if action == REST:
                 return rest if left <= _REST_AT else rests[0]

@@ -129,7 +129,7 @@ def test_conditions():
     assert not one.holds({"state": "pulse", "pulse_ordered": None})
     row = parse_condition("alarm is none", "f")
     assert row.holds({"alarm": ()}) and not row.holds({"alarm": ("heating",)})
-    wordy = parse_condition("reason is a reservoir still covers the loss, so what is isolated is kept for later", "f")
+    wordy = parse_condition("reason is what is isolated is kept for later: it is taken as it is needed", "f")
     assert len(wordy.clauses) == 1
     assert parse_span("temperature from -10 degC to 45 degC", "f").low == -10.0
 
