@@ -92,7 +92,9 @@ def guarded(call, *arguments) -> int:
         if error.name is None or error.name.split(".")[0] in ("host_sim", "hil", "relith"):
             raise
         needed = f"this command needs the package {error.name!r}, which is not installed"
-        print(f"{needed}; see the extras in pyproject.toml", file=sys.stderr)
+        print(
+            f"{needed}; `make test` or `make hil` installs it once, as do the extras in pyproject.toml", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

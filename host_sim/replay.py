@@ -20,6 +20,7 @@ from host_sim.formats import columns, recording
 from host_sim.history import History, check, joined
 from host_sim.player import NAMES, Player
 from host_sim.profiles import changed, load
+from host_sim.report.page import doubted
 from host_sim.version import ROOT, version
 
 PROFILE = ROOT / "firmware" / "profiles" / "liu21_nmc532.json"
@@ -155,7 +156,7 @@ def line(player: Player) -> str:
     text = f"relith.replay: cycles={cycles}" + (f" cell={row['cell']}" if cells > 1 else "") + f" {row['known']}"
     if row["known"] != NAMES["known"][0]:
         for store in ("active", "isolated", "sei"):
-            text += f" {store}={row[f'{store}_mah']:.4g}±{row[f'{store}_sigma_mah']:.2g}mAh"
+            text += f" {store}={doubted(row[f'{store}_mah'], row[f'{store}_sigma_mah']).replace(' ', '')}mAh"
         text += f" soh={row['soh']:.3f} stage={row['stage']} cycles_left={row['cycles_left']}"
     return text
 

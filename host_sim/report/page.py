@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 from collections.abc import Sequence
 
 STYLE = """
@@ -18,6 +19,13 @@ figure { margin: 1rem 0 0 } figure svg { width: 100%; height: auto } figcaption 
 .note { background: #f3f5f7; border-left: 4px solid #6b7480; padding: .6rem .9rem }
 .warning { background: #fff2e0; border-left: 4px solid #c25700; padding: .6rem .9rem; font-weight: 600 }
 """
+
+
+def doubted(value: float, sigma: float) -> str:
+    """A figure and its doubt, both to the doubt's second digit: 344 ± 220, 0.00 ± 0.12."""
+    digits = 1 - math.floor(math.log10(sigma)) if sigma > 0.0 else 3
+    shown = max(digits, 0)
+    return f"{round(value, digits):.{shown}f} ± {round(sigma, digits):.{shown}f}"
 
 
 class Page:

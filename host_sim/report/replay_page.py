@@ -7,7 +7,7 @@ from pathlib import Path
 
 from host_sim.player import Player
 from host_sim.report import replay_figures
-from host_sim.report.page import Page
+from host_sim.report.page import Page, doubted
 
 HEADER = ("cell", "cycle", "known", "active mAh", "isolated mAh", "SEI mAh", "SOH %", "CE of the lithium %", "stage",
           "ended by", "cycles left", "end foreseen", "advice")  # fmt: skip
@@ -78,7 +78,7 @@ def write(folder: Path, player: Player, notes: list[str], about: dict) -> None:
 def _told(row: dict) -> list[object]:
     def pair(name: str) -> str:
         value = row[f"{name}_mah"]
-        return "–" if value is None else f"{value:.4g} ± {row[f'{name}_sigma_mah']:.2g}"
+        return "–" if value is None else doubted(value, row[f"{name}_sigma_mah"])
 
     def percent(name: str) -> str:
         return "–" if row[name] is None else f"{100.0 * row[name]:.2f}"

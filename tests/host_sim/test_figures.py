@@ -7,6 +7,7 @@ import pytest
 
 from host_sim.life import COLUMNS, Life
 from host_sim.report import life_figures, replay_figures
+from host_sim.report.page import doubted
 
 STORES = ("cathode", "active", "isolated", "sei")
 
@@ -54,3 +55,14 @@ def test_a_lifes_estimate_has_the_truth_beside_its_band():
     dashed = [one.get_ydata() for one in right.get_lines() if one.get_linestyle() == "--"]
     assert [y[0] for y in dashed] == [500.0 - 80.0, 500.0 - 50.0] and np.isnan(dashed[0][-1])
     assert not [one for one in left.get_lines() if one.get_linestyle() == "--"]
+
+
+@pytest.mark.parametrize(
+    "value, sigma, said",
+    [
+        (344.3, 220.4, "340 ± 220"), (0.000956, 0.12, "0.00 ± 0.12"), (209.94, 2.2, "209.9 ± 2.2"),
+        (12.3, 0.99, "12.30 ± 0.99"), (5.0, 0.0, "5.000 ± 0.000"),
+    ],
+)  # fmt: skip
+def test_a_figure_is_told_as_far_as_it_is_known(value, sigma, said):
+    assert doubted(value, sigma) == said
