@@ -332,7 +332,7 @@ class Inventory:
         doubt = root(f.variance(h) + sigma * sigma)
         if kept[KNOWN] != UNKNOWN and kept[CYCLES] > _FORMED:
             if off > _STRANGE and off > 8 * doubt:
-                kept[DOUBTS] += 1
+                kept[DOUBTS] = max(1, kept[DOUBTS] + 1)
                 if kept[DOUBTS] > 1:
                     self.resets += 1
                     self._start(1)
@@ -345,7 +345,7 @@ class Inventory:
             f.noise(C, off)
             if kept[DOUBTS] or kept[CYCLES] <= _FORMED:  # again, or sites were formed away
                 f.noise(Q, min(off, _STRANGE))
-            kept[DOUBTS] = 1
+            kept[DOUBTS] = -1
         else:
             kept[DOUBTS] = 0
         self._update(kind, h, sigma)

@@ -19,7 +19,7 @@ from relith.inventory import (
     UNKNOWN,
     Inventory,
 )
-from relith.outlook import ADVICE_FULL_CHARGE, ADVICE_FULL_DISCHARGE, GAIN, LIMIT_NONE, OFFSET, Q
+from relith.outlook import ADVICE_FULL_CHARGE, ADVICE_FULL_DISCHARGE, DOUBTS, GAIN, LIMIT_NONE, OFFSET, Q
 
 from tests.firmware.toy_cell import ToyCell, profile
 
@@ -150,7 +150,7 @@ def followed(cell, inventory, cycles):
     return said
 
 
-@pytest.mark.parametrize("age, other_age", [(60, 0), (5, 40), (20, 40)])
+@pytest.mark.parametrize("age, other_age", [(60, 0), (5, 40), (20, 50)])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_swapped_cell_becomes_unknown_and_then_known(age, other_age, seed):
     """Another cell at the same state of charge: its capacity contradicts, and the next full discharge resolves it."""
@@ -214,6 +214,24 @@ def test_a_doubted_end_before_one_at_the_cathode():
     inventory.half_cycle(cell.discharge(rested=True))
     assert inventory.estimate.known == INFERRED and inventory.estimate.limited_by == LIMIT_CATHODE
     assert inventory.resets == 0
+
+
+def test_a_small_contradiction_before_a_great_one_is_no_other_cell():
+    """A leak moves the rested voltage of a charged cell a little, and that of an empty one out of the table."""
+    prof = profile()
+    cell, inventory = ToyCell(prof, 4), Inventory(prof, 0)
+    for _ in live(cell, inventory, 20):
+        pass
+    full, empty = cell.charge(), cell.discharge(rested=True)
+    full.ocv_after_uv = prof.ocv_uv[0] - 40_000
+    empty.ocv_after_uv = prof.min_uv
+    inventory.half_cycle(full)
+    assert inventory.kept[DOUBTS] == -1
+    inventory.half_cycle(empty)
+    assert inventory.kept[DOUBTS] == 1 and inventory.resets == 0
+    for _ in live(cell, inventory, 2):
+        pass
+    assert inventory.resets == 0 and inventory.estimate.known == MEASURED
 
 
 def test_a_swap_that_changes_the_cathode_moves_its_capacity():
