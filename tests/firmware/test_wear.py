@@ -222,6 +222,14 @@ def only(store):
         yield one
 
 
+def test_clearing_nothing_writes_nothing():
+    world = World()
+    writes = world.store.writes
+    assert world.bms.command(CLEAR, 0, 0) == 0 and world.store.writes == writes
+    world.bms.black_box.keep()  # as when a tick has failed: a person has seen it now, and that is kept
+    assert world.bms.command(CLEAR, 0, 0) == 0 and world.store.writes == writes + 1
+
+
 def test_the_same_profile_is_not_written_twice():
     world = World()
     text = json.dumps(data(cooldown_s=5)).encode()
