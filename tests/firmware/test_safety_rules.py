@@ -225,6 +225,21 @@ def test_what_ran_keeps_running_when_a_profile_is_refused(change):
     assert world.state == "CHARGE" and world.bms.profile is world.p
 
 
+@pytest.mark.safety(1)
+def test_the_gate_alone_turns_outputs_on():
+    """No other module writes them, but for Outputs itself, which begins and ends with all off."""
+    names = {"charge_enable", "discharge_enable", "pulse_count", "balance_mask"}
+    written = set()
+    for path in (Path(__file__).parents[2] / "firmware" / "relith").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for target in node.targets if isinstance(node, ast.Assign) else ():
+                if isinstance(target, ast.Attribute) and target.attr in names:
+                    off = isinstance(node.value, ast.Constant) and node.value.value == 0
+                    written.add((path.name, target.attr if not off else "off"))
+            assert not (isinstance(node, ast.AugAssign) and ast.unparse(node.target).rpartition(".")[2] in names)
+    assert written == {("gate.py", name) for name in names} | {("readings.py", "off")}
+
+
 @pytest.mark.safety(16)
 def test_a_rig_build_has_no_switch():
     """Board files that take injected readings hold every pin low for good, but those of a UART, and drive nothing."""
