@@ -79,7 +79,7 @@ class Scheduler:
         self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
         self._own_rest_s = 0  # how long the cell waits empty
         self._corrodes = 1000  # per mille of the profile's share
-        self._stored = self._rest_does = False  # kept in store; rests draw enough from it
+        self._stored = False  # what is isolated is kept for later
         self._free_s = 2 * _LEAST_REST_S  # how long the last rest could have been
 
     def after_half_cycle(self, h, estimates, readings, budgets):
@@ -264,35 +264,41 @@ class Scheduler:
         return pulses
 
     def _begin(self, estimates, pulses, rests, action):
-        """The pulse or rest to begin with: the best first step before the best of three plans for all cycles after."""
-        pulse = self._top(estimates, [(x, rests[0]) for x in pulses], None)[1][0]
-        rest = self._top(estimates, [(_NO_PULSE, x) for x in rests], None)[1]
-        both = self._top(estimates, [(pulse, x) for x in rests], None)[1]
-        best = -(1 << 60), (pulse, rests[0]), (pulse, rests[0])
-        for plan in ((pulse, rests[0]), rest, both):
-            steps = [(x, plan[1]) for x in pulses] if action == PULSE else [(plan[0], x) for x in rests]
-            best = max(best, self._top(estimates, steps, plan) + (plan,))
+        """The pulse or rest to begin with."""
+        stores = []  # per cell: (cell, room, isolated, reservoir, cycles until the room is used up, isolated then)
+        for e in estimates:
+            dead, spare = self._state(e)
+            room = max(20000, self._room(e))
+            store = room - self._loss(e)
+            then = self._cycles(e, self._own, store, dead, spare) if store > 0 else (0, dead)
+            stores.append((e, room, dead, spare) + then)
+        now, *best = self._best(self._now, stores, pulses, rests)
         # what moves, corrodes, and published data leave open how much: what cannot be undone must pay in the worse case
         self._corrodes = 1500
-        worth, pulse, rest = self._kept(estimates, pulses, rests)
-        now = self._worth(estimates, best[1], best[2])
-        self._corrodes, self._stored = 1000, False
-        if self._empty < _EMPTIES:  # the room is seen now and then only
-            now += now // 50
-        if worth > now or rest[2] and self._untried(estimates):
-            self._stored = True
+        kept, pulse, rest = self._best(self._kept, stores, pulses, rests)
+        now = self._now(stores, *best)
+        # what is kept can still be taken; but where the room is seen now and then only, it may be taken too late
+        now += now // 50 if self._empty < _EMPTIES else -(now // 100)
+        # whether rests will do for now, in a life that offers them every time
+        step = _NO_PULSE, rest
+        does = self._empty > _EMPTIES and max([self._use(x[0], step, x[5])[0] for x in stores]) > 0
+        self._corrodes = 1000
+        # what a large store gives back is tried by a rest first
+        untried = min([e.isolated_ppm - _MUCH * self._loss(e) - 1000000 * e.rest_trials for e in estimates])
+        self._stored = kept > now or (rest[2] and untried > 0)
+        if self._stored:
             left = min([self._room(e) * 1000 // self._loss(e) for e in estimates])
             if action == REST:
                 return rest if left <= _REST_AT else rests[0]
-            return pulse if left <= (0 if self._rest_does else _PULSE_AT) else _NO_PULSE
-        return best[1][action - 1]
+            return pulse if left <= (0 if does else _PULSE_AT) else _NO_PULSE
+        return best[action - 1]
 
-    def _untried(self, estimates):
-        """Whether every cell has much in store and no rest has shown yet how much of it comes back."""
-        for e in estimates:
-            if e.rest_trials or e.isolated_ppm < _MUCH * self._loss(e):
-                return False
-        return True
+    def _best(self, worth, stores, pulses, rests):
+        """(worth, pulse, rest) of the best plan: a pulse, a rest or both in every cycle."""
+        best = max([(worth(stores, x, rests[0]), x, rests[0]) for x in pulses])
+        for x in (best[1], pulses[0]):
+            best = max([best] + [(worth(stores, x, rest), x, rest) for rest in rests[1:]])
+        return best
 
     def _room(self, e):
         """What can be lost until 80 % of the capacity are left, ppm."""
@@ -300,9 +306,8 @@ class Scheduler:
 
     def _loss(self, e):
         """What a cycle isolates and binds, ppm."""
-        p = self.profile
-        lost = (e.isolated_per_cycle_ppm or p.loss_isolated_ppm) + (e.sei_per_cycle_ppm or p.loss_sei_ppm)
-        return max(5000, self._depth_ppm // 1000 * lost // 1000)
+        _, _, lost, sei = self._rates(e, self._own, 0)
+        return max(5000, lost + sei)
 
     def _state(self, e):
         """(isolated lithium, reservoir), ppm."""
@@ -313,32 +318,16 @@ class Scheduler:
         back, worn, lost, _ = self._rates(e, self._own, spare)
         return min(e.isolated_ppm, lost * 4000000 // max(1, back + worn)), spare
 
-    def _kept(self, estimates, pulses, rests):
-        """(worth, pulse, rest) when D is kept until the room is nearly used up, and how it is then taken."""
-        stores = []  # (cell, cycles until then, isolated then)
-        for e in estimates:
-            dead, spare = self._state(e)
-            room, wait = self._room(e) - self._loss(e), 0
-            if room > 0:
-                wait, dead = self._cycles(e, self._own, room, dead, spare)
-            stores.append((e, wait, dead))
-        best = -(1 << 60), pulses[0], rests[0]
-        for x in pulses:
-            best = max(best, (self._store_worth(stores, x, rests[0]), x, rests[0]))
-        pulse = best[1]
-        for x in rests[1:]:
-            best = max(best, (self._store_worth(stores, pulse, x), pulse, x))
-            best = max(best, (self._store_worth(stores, pulses[0], x), pulses[0], x))
-        # whether rests will do for now, in a life that offers them every time
-        self._rest_does = best[2][2] and self._empty > _EMPTIES
-        if self._rest_does:
-            self._rest_does = max([self._use(e, (_NO_PULSE, best[2]), dead)[0] for e, _, dead in stores]) > 0
-        return best
+    def _now(self, stores, pulse, rest):
+        """What is left of the string's life, in 1/1000 ppm of an EFC, that of its weakest cell, under a plan."""
+        step = pulse, rest
+        cycles = min([self._cycles(e, step, room, dead, spare)[0] for e, room, dead, spare, _, _ in stores])
+        return cycles * self._net(step)
 
-    def _store_worth(self, stores, pulse, rest):
-        """What is left of the string's life when D is kept, as in `_worth`."""
+    def _kept(self, stores, pulse, rest):
+        """The same when D is kept until the room is nearly used up, and then taken as it is needed."""
         worst = 1 << 60
-        for e, wait, dead in stores:
+        for e, _, _, _, wait, dead in stores:
             worth = wait * self._depth_ppm
             for step in ((_NO_PULSE, rest), (pulse, self._own[1])):
                 gain, dead = self._use(e, step, dead)
@@ -367,41 +356,9 @@ class Scheduler:
         # each at twice its cost: how many it will be is the least sure
         return cycles * (self._depth_ppm - 2 * (self._depth_ppm - self._net(step)) * often // 1000), least
 
-    def _top(self, estimates, steps, plan):
-        """(worth, step) of the best of some first steps before a plan; None: each goes on as it begins."""
-        best = -(1 << 60)
-        for step in steps:
-            worth = self._worth(estimates, step, plan or step)
-            if worth > best:
-                best, top = worth, step
-        return best, top
-
     def _net(self, step):
         """What a cycle with it is worth, ppm of an EFC."""
         return self._depth_ppm - step[0][2] - step[1][1]
-
-    def _worth(self, estimates, first, plan):
-        """What is left of the string's life, in 1/1000 ppm of an EFC: that of its weakest cell. A cycle with the step
-        `first`, then `plan`, at once or when the reservoir is spent.
-        """
-        worst, part = 1 << 60, 1000  # part: per mille of the cycle that all cells live to the end
-        for e in estimates:
-            dead, spare = self._state(e)
-            room = max(20000, self._room(e))
-            back, worn, lost, sei = self._rates(e, first, spare)
-            gain = dead * back // 1000000 - lost - sei
-            dead = max(0, dead + lost - dead * (back + worn) // 1000000)
-            if room + gain < 0:
-                part = min(part, room * 1000 // -gain)
-            room, spare = room + gain, spare + gain
-            worth = self._cycles(e, plan, room, dead, spare)[0] * self._net(plan)
-            if spare > 0:
-                wait, dead = self._cycles(e, self._own, spare, dead, spare)
-                then = self._cycles(e, plan, room - spare, dead, 0)[0]
-                worth = max(worth, wait * self._depth_ppm + then * self._net(plan))
-            worst = min(worst, worth)
-        # its own cost counts a quarter more than it is: a gain too small to tell is none
-        return worst + part * (self._net(first) * 5 - self._depth_ppm) // 4
 
     def _rates(self, e, step, spare):
         """Shares of D that return and corrode (ppm), and what is isolated and bound (ppm), in a cycle with a step."""
