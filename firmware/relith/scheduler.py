@@ -353,8 +353,8 @@ class Scheduler:
         spent = sei + mean * own_worn // 1000000 + need * (worn - own_worn) // back
         spent -= (lost + sei - with_lost - with_sei) * often // 1000
         cycles = (dead - least) * 1000 // max(1, spent)
-        # each at twice its cost: how many it will be is the least sure
-        return cycles * (self._depth_ppm - 2 * (self._depth_ppm - self._net(step)) * often // 1000), least
+        # each at three times its cost: how many it will be is the least sure
+        return cycles * (self._depth_ppm - 3 * (self._depth_ppm - self._net(step)) * often // 1000), least
 
     def _net(self, step):
         """What a cycle with it is worth, ppm of an EFC."""
