@@ -325,15 +325,16 @@ class Scheduler:
         return cycles * self._net(step)
 
     def _kept(self, stores, pulse, rest):
-        """The same when D is kept until the room is nearly used up, and then taken as it is needed."""
-        worst = 1 << 60
+        """The same when D is kept until the room is nearly used up, and then taken as it is needed, or in every cycle."""
+        worst, plan = 1 << 60, (pulse, rest)
         for e, _, _, _, wait, dead in stores:
-            worth = wait * self._depth_ppm
+            often = self._cycles(e, plan, self._loss(e), dead, 0)[0] * self._net(plan)
+            worth = 0
             for step in ((_NO_PULSE, rest), (pulse, self._own[1])):
                 gain, dead = self._use(e, step, dead)
                 worth += gain
-            worth += self._cycles(e, (pulse, rest), self._loss(e), dead, 0)[0] * self._net((pulse, rest))
-            worst = min(worst, worth)
+            worth += self._cycles(e, plan, self._loss(e), dead, 0)[0] * self._net(plan)
+            worst = min(worst, wait * self._depth_ppm + max(worth, often))
         return worst
 
     def _use(self, e, step, dead):
