@@ -325,7 +325,7 @@ class Scheduler:
         return cycles * self._net(step)
 
     def _kept(self, stores, pulse, rest):
-        """The same when D is kept until the room is nearly used up, and then taken as it is needed, or in every cycle."""
+        """The same when D is kept until the room is nearly used up, then taken as it is needed or in every cycle."""
         worst, plan = 1 << 60, (pulse, rest)
         for e, _, _, _, wait, dead in stores:
             often = self._cycles(e, plan, self._loss(e), dead, 0)[0] * self._net(plan)

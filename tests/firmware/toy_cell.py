@@ -77,6 +77,7 @@ class ToyCell:
 
     def __init__(self, prof, seed, recoverable=1.0):
         self.p = prof
+        self.rested_s = 0
         self.rng = random.Random(seed)
         gauss = self.rng.gauss
         self.q = self.cathode = 1 + gauss(0, prof.cathode_sigma_ppm / 1e6)
@@ -127,6 +128,7 @@ class ToyCell:
 
     def charge(self, depth=9.0, rate=0.2, rest_s=0):
         """Charge by at most `depth`; a rest in the empty state before it brings isolated lithium back."""
+        self.rested_s += rest_s
         if rest_s and self.anode_limited:
             self._reconnect(self.recover * (1 - math.exp(-rest_s / self.p.rest_tau_s)))
         charge = min(depth, self.cathode)
