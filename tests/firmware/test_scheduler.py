@@ -137,6 +137,13 @@ def after_life(cell, estimates, cycles=6, **readings):
     return asked
 
 
+def test_a_pulse_that_corrodes_more_than_it_returns_is_not_asked_for():
+    near = [estimate(cathode_ppm=805_000)]
+    for corroded, asked in ((100, True), (20_000, False)):
+        cell = ToyCell(profile(pulse_corroded_ppm=corroded, user_rate=0.2), 0)
+        assert (PULSE in after_life(cell, near)) == asked
+
+
 def test_what_the_user_does_anyway_is_not_added():
     slow, fast = (ToyCell(profile(user_rate=rate, weight_hour_ppm=1_000_000), 0) for rate in (0.2, 1.5))
     near = [estimate(cathode_ppm=805_000)]  # its end
