@@ -21,7 +21,7 @@ from relith import VERSION
 from relith.profile import Profile, ProfileError
 
 from hil.names import Plan, module_of, plan, source_name
-from hil.shorten import beside, pooled, shorten, together
+from hil.shorten import beside, pooled, shorten, sorted_first, together
 from hil.shorten import readable as _readable
 from host_sim.errors import InputError
 from host_sim.loop import NEW_BOARD
@@ -68,7 +68,8 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
     names = firmware_plan()
     short = {name: shorten(name, path.read_text(), names) for name, path in files.items()}
     short = {name: pooled(text) for name, text in together(short).items() if text}  # a package needs no file of its own
-    image = {name.removesuffix(".py") + ".mpy": data for name, data in _compiled(short).items()}
+    ways = _compiled(short), _compiled({name: sorted_first(text) for name, text in short.items()})
+    image = {name.removesuffix(".py") + ".mpy": min((way[name] for way in ways), key=len) for name in short}
     image["board.mpy"] = image.pop(f"boards/{board}.mpy")
     for path in (FIRMWARE / "relith").glob("*.txt"):  # read where they are needed, and not kept in memory
         image[f"relith/{path.name}"] = _text(path, names)

@@ -2,8 +2,8 @@
 
 `shorten(name, text, plan)` rewrites a module: docstrings go, whole-number constants stand in their places, locals
 become a, b, c, and the other names are those of the plan (hil/names.py). `together` puts small modules into one file,
-`pooled` binds the numbers that stand in it often, `readable(text, plan.told)` turns a traceback back, `beside` makes
-text that runs beside an image.
+`pooled` binds the numbers that stand in it often, `sorted_first` sorts its names, `readable(text, plan.told)` turns a
+traceback back, `beside` makes text that runs beside an image.
 """
 
 import ast
@@ -15,7 +15,24 @@ from string import ascii_letters
 
 from hil.names import HOMES, PUBLIC, Plan, groups_of, module_of, stored, tables_of
 
+_SHORT = 122  # names whose place in a file's table takes a byte, but for some that come of themselves
 _FIXED = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.Tuple)  # an expression of these alone, the compiler works out
+
+
+_TABLES = {"COMMANDS", "PERMITS", "READINGS", "TO_HOST"}  # of rows that are asked by place alone
+
+
+class _Table(ast.NodeTransformer):
+    """Rows of small numbers as bytes, rows of names as one text that is split: half as long in a file."""
+
+    def visit_Tuple(self, node):
+        self.generic_visit(node)
+        values = [x.value if isinstance(x, ast.Constant) else None for x in node.elts]
+        if len(values) > 3 and all(type(x) is int and 0 <= x < 256 for x in values):
+            return ast.Constant(bytes(values))
+        if len(values) > 4 and all(type(x) is str for x in values):
+            return ast.Call(ast.Attribute(ast.Constant(" ".join(values)), "split"), [], [])
+        return node
 
 
 class _Shortener(ast.NodeTransformer):
@@ -51,6 +68,8 @@ class _Shortener(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Assign(self, node):
+        if getattr(node.targets[0], "id", None) in _TABLES:
+            node.value = _Table().visit(node.value)
         if self.outside:
             names = {x.id for t in node.targets for x in ast.walk(t) if isinstance(x, ast.Name)}
             if names and names <= (self.known.keys() | self.plan.unread) - PUBLIC:
@@ -231,6 +250,37 @@ def pooled(text: str) -> str:
             pool.names[number] = next(free)
     bound = "".join(f"{name} = {number}\n" for number, name in pool.names.items())
     return bound + _unparsed(pool.visit(tree)) if bound else text
+
+
+def sorted_first(text: str) -> str:
+    """A module that says its names once in code that never runs, the most used first: those are one byte each."""
+    tree = ast.parse(text)
+    uses: Counter[str] = Counter()
+
+    def count(node, own):
+        for x in ast.iter_child_nodes(node):
+            inside = own
+            if isinstance(x, ast.FunctionDef | ast.Lambda):
+                found = {y.id for y in ast.walk(x) if isinstance(y, ast.Name) and stored(y)}
+                found -= {name for y in ast.walk(x) if isinstance(y, ast.Global) for name in y.names}
+                arguments = [y.arg for y in x.args.args]
+                uses.update(arguments)
+                inside = own | found | set(arguments)
+            if isinstance(x, ast.FunctionDef | ast.ClassDef):
+                uses[x.name] += 2
+            elif isinstance(x, ast.Attribute):
+                uses[x.attr] += 1
+            elif isinstance(x, ast.keyword) and x.arg:
+                uses[x.arg] += 1
+            elif isinstance(x, ast.alias):
+                uses[x.name] += 2
+            elif isinstance(x, ast.Name) and x.id not in own:
+                uses[x.id] += 1
+            count(x, inside)
+
+    count(tree, frozenset())
+    names = [name for name, _ in uses.most_common() if name.isidentifier()]
+    return f"while 1:\n break\n {'.'.join(names[:_SHORT])}\n{text}" if len(names) > _SHORT else text
 
 
 def beside(code: str, plan: Plan) -> str:

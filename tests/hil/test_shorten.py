@@ -9,7 +9,7 @@ import pytest
 
 from hil import image
 from hil.names import _BUILT_IN, plan
-from hil.shorten import pooled, readable, shorten, together
+from hil.shorten import pooled, readable, shorten, sorted_first, together
 
 SOURCES = {
     "relith/__init__.py": "",
@@ -225,3 +225,29 @@ def test_a_number_takes_no_name_that_stands_for_something_else():
     line = "    x = x // 1000\n"
     text = "from a import Z\n\nclass Y:\n    pass\n\ndef X(W):\n    x = 1\n" + 12 * line
     assert pooled(text).startswith("V = 1000\nfrom a import Z\n")
+
+
+def test_tables_of_the_link_are_short_in_an_image_and_say_the_same(firmware):
+    text = (image.FIRMWARE / "relith" / "catalogue.py").read_text()
+    plain, short = {}, {}
+    exec(text, plain)
+    exec(shorten("relith/catalogue.py", text, firmware), short)
+    commands = short[firmware.names.get("COMMANDS", "COMMANDS")]
+    assert [tuple(row) for row in commands] == list(plain["COMMANDS"])
+    assert isinstance(commands[0], bytes) and isinstance(commands[3], tuple)
+    rows = short[firmware.names.get("TO_HOST", "TO_HOST")]
+    for (names, kinds), (said, as_well) in zip(plain["TO_HOST"], rows, strict=True):
+        assert [firmware.names.get(name, name) for name in names] == list(said) and kinds == as_well
+
+
+def test_names_that_stand_in_a_file_most_come_first_and_do_nothing():
+    lines = [f"    a{k} = g{k}.x{k}\n" * (1 + (k > 60)) for k in range(70)]
+    text = "def f():\n" + "".join(lines) + "    return a1\n"
+    said = sorted_first(text)
+    first = said.splitlines()[2].strip().split(".")
+    assert said.endswith(text) and set(first[:19]) == {f"{c}{k}" for c in "gx" for k in range(61, 70)} | {"f"}
+    assert len(image._compiled({"relith/x.py": said})["relith/x.py"]) < len(
+        image._compiled({"relith/x.py": text})["relith/x.py"]
+    )
+    exec(said, {})
+    assert sorted_first("x = y.z\n") == "x = y.z\n"
