@@ -1,7 +1,7 @@
 """Pulse, rest, or leave the cell alone: asked once after every half-cycle. It requests; the gate alone grants.
 
-`adaptive` looks at three plans, the best pulse, the best rest and both in every cycle until the cell's end, and asks
-for today's step with which the best of them is worth most. The cell has `room`, the lithium it can lose until 80 % are
+`adaptive` looks at plans, a pulse, a rest, both or neither in every cycle until the cell's end, and asks for today's
+part of the one that is worth most. The cell has `room`, the lithium it can lose until 80 % of its capacity are
 left, and isolated lithium D. A cycle binds `sei` for good and isolates `lost`; a plan returns the share f of D and
 corrodes the share c (what moves, corrodes). D settles at lost / (f + c), and with
 k = f + c    cycles * (sei + lost * c/k) = room + f/k * (D - lost/k) * (1 - exp(-k * cycles))
