@@ -202,4 +202,4 @@ class Controller(RuleBasedStateMachine):
 @pytest.mark.safety(1, 3, 4, 10)
 def test_a_controller_driven_by_chance():
     run_state_machine_as_test(Controller, settings=settings(settings.default, **SIZE))
-    assert BALANCED and 1 not in BALANCED
+    assert 1 not in BALANCED and (BALANCED or not LONG)  # in the short run chance may not get there
