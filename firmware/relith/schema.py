@@ -13,7 +13,25 @@ _COUNT_MS_HIGH = const(4000000)
 _COUNT_MAX = const((1 << 19) - 1)  # of the 20-bit monitor
 _LONGEST = const(64)  # of a table
 _MEMBERS = const(7)  # of an extra
-_WHOLE = "a whole number from %s to %s"
+# lines of refusals.txt, from 0; a line: a name, the words
+_NOT_WHOLE = const(0)
+_SOURCES = const(1)
+_EXTRA = const(2)
+_FIGURE = const(3)
+_TEXT = const(4)
+_TABLE = const(5)
+_POLICY = const(6)
+_UNKNOWN = const(7)
+_MUST = const(8)
+_MISSING = const(9)
+_UNIT = const(10)
+_ORDER = const(11)
+_LENGTHS = const(12)
+_RISE = const(13)
+_FALL = const(14)
+_LSB = const(15)
+_ONE_C = const(16)
+_SAID = const(0xF0E165D5)  # its CRC
 
 
 def rows():
@@ -28,7 +46,7 @@ def fill(profile, text, source):
     except (ValueError, RuntimeError):
         data = None
     if type(data) is not dict:
-        raise ProfileError(source + ": must be one whole JSON object with a field for each figure")
+        _refuse(source, _NOT_WHOLE)
     known = rows()
     short = {}  # NAME=SHORT in the schema.txt of an image: its code knows the field by another name (hil/names.py)
     for row in known:
@@ -36,17 +54,17 @@ def fill(profile, text, source):
             if at < len(row) and "=" in row[at]:
                 row[at], _, name = row[at].partition("=")
                 short[row[at]] = name
-    wanted = {"sources": "an object that says where each figure comes from"}
+    wanted = {"sources": (_SOURCES,)}  # field: a line of refusals.txt and what stands in it
     for row in known:
         if row[0] == "extra" and row[1] in data:
-            wanted[row[1]] = "an object of %d figures" % _MEMBERS
+            wanted[row[1]] = _EXTRA, _MEMBERS
         elif row[0] == "figure":
-            wanted[row[1]] = _WHOLE % (row[2], row[3])
+            wanted[row[1]] = _FIGURE, row[2], row[3]
         elif row[0] == "text":
-            wanted[row[1]] = "a text of 1 to %s characters" % row[2]
+            wanted[row[1]] = _TEXT, row[2]
         elif row[0] == "table":
             for at in (1, 4):
-                wanted[row[at]] = "a list of 2 to %d whole numbers from %s to %s" % (_LONGEST, row[at + 1], row[at + 2])
+                wanted[row[at]] = _TABLE, _LONGEST, row[at + 1], row[at + 2]
     _check_names(data, wanted, source)
     profile.named = []
     for row in known:
@@ -58,9 +76,8 @@ def fill(profile, text, source):
                     _must(source, row[1], given, wanted[row[1]])
                 values = []
                 for k in range(2, 2 + 3 * _MEMBERS, 3):
-                    bounds = row[k + 1 : k + 3]
                     value = given.get(row[k])
-                    _check(source, row[1] + "." + row[k], value, "figure", bounds, _WHOLE % tuple(bounds))
+                    _check(source, row[1] + "." + row[k], value, (_FIGURE, row[k + 1], row[k + 2]))
                     values.append(value)
             profile.named.append(values)
             continue
@@ -68,18 +85,18 @@ def fill(profile, text, source):
             for k in range(1, len(row) - 1):
                 low, high = row[k], row[k + 1]
                 if data[low] > data[high]:
-                    _refuse(source, "%s is %d, must not be above %s, which is %d", low, data[low], high, data[high])
+                    _refuse(source, _ORDER, low, data[low], high, data[high])
             continue
         for at in (1, 4) if row[0] == "table" else (1,):
             name = row[at]
-            _check(source, name, data[name], row[0], row[at + 1 :], wanted[name])
+            _check(source, name, data[name], wanted[name])
             setattr(profile, short.get(name, name), data[name])
         if row[0] == "table":
             _check_table(source, row[1], data[row[1]], row[4], data[row[4]])
     if not data["sources"] or type(data["sources"]) is not dict:
         _must(source, "sources", data["sources"], wanted["sources"])
     if profile.policy not in POLICIES:
-        _must(source, "policy", profile.policy, "one of " + ", ".join(POLICIES))
+        _must(source, "policy", profile.policy, (_POLICY, ", ".join(POLICIES)))
     profile.source = source
     profile.policy = POLICIES.index(profile.policy)
     profile.link_key = profile.link_key.encode()
@@ -87,8 +104,14 @@ def fill(profile, text, source):
     _derive(profile, source)
 
 
-def _refuse(source, sentence, *values):
-    raise ProfileError(source + ": " + sentence % values)
+def _refuse(source, *said):
+    raise ProfileError(source + ": " + _words(said))
+
+
+def _words(said):
+    """A line of refusals.txt, read when there is something to refuse, with what stands in it."""
+    line = lines("refusals.txt", _SAID)[said[0]]
+    return line[line.index(" ") + 1 :] % said[1:]
 
 
 def _check_names(data, wanted, source):
@@ -97,42 +120,47 @@ def _check_names(data, wanted, source):
         if name not in wanted:
             for other in sorted(wanted):
                 if other not in data and _same_but_unit(name, other):
-                    _refuse(source, "%s has the wrong unit, must be %s, %s", name, other, wanted[other])
-            _must(source, name, data[name], "left out, no profile has such a field")
+                    _refuse(source, _UNIT, name, other, _words(wanted[other]))
+            _must(source, name, data[name], (_UNKNOWN,))
     for name in sorted(wanted):
         if name not in data:
-            _refuse(source, "%s is missing, must be %s", name, wanted[name])
+            _refuse(source, _MISSING, name, _words(wanted[name]))
 
 
 def _must(source, name, value, wanted):
     text = repr(value)
-    _refuse(source, "%s is %s, must be %s", name, text if len(text) <= 40 else text[:37] + "...", wanted)
+    _refuse(source, _MUST, name, text if len(text) <= 40 else text[:37] + "...", _words(wanted))
 
 
-def _check(source, name, value, kind, bounds, wanted):
-    """Is a value what a row of this kind and these bounds wants?"""
-    if kind == "text":
-        fits = type(value) is str and 0 < len(value) <= int(bounds[0])
-    elif kind == "figure":
-        fits = type(value) is int and int(bounds[0]) <= value <= int(bounds[1])
+def _check(source, name, value, wanted):
+    """Is a value a figure, a text or a list as wanted?"""
+    if wanted[0] == _TEXT:
+        fits = type(value) is str and 0 < len(value) <= int(wanted[1])
+    elif wanted[0] == _FIGURE:
+        fits = _within(value, wanted)
     else:
         fits = type(value) is list and 2 <= len(value) <= _LONGEST
         if fits:
             for number in value:
-                _check(source, "a number of " + name, number, "figure", bounds, wanted)
+                if not _within(number, wanted):
+                    _must(source, "a number of " + name, number, wanted)
     if not fits:
         _must(source, name, value, wanted)
+
+
+def _within(value, wanted):
+    return type(value) is int and int(wanted[-2]) <= value <= int(wanted[-1])
 
 
 def _check_table(source, x, xs, y, ys):
     """Two lists of one length, the first rising; rested voltage falls."""
     if len(xs) != len(ys):
-        _refuse(source, "%s has %d values and %s has %d, must have the same number", x, len(xs), y, len(ys))
+        _refuse(source, _LENGTHS, x, len(xs), y, len(ys))
     for k in range(1, len(xs)):
         if xs[k] <= xs[k - 1]:
-            _refuse(source, "%s must rise, but %d follows %d", x, xs[k], xs[k - 1])
+            _refuse(source, _RISE, x, xs[k], xs[k - 1])
         if y == "ocv_uv" and ys[k] >= ys[k - 1]:
-            _refuse(source, "%s must fall, but %d follows %d", y, ys[k], ys[k - 1])
+            _refuse(source, _FALL, y, ys[k], ys[k - 1])
 
 
 def _derive(p, source):
@@ -143,12 +171,10 @@ def _derive(p, source):
     least = max(p.nominal_capacity_uah * 3600 // _COUNT_MS_HIGH, p.one_c_ua * strongest // _COUNT_MAX) + 1
     most = p.nominal_capacity_uah * 3600 // _COUNT_MS_LOW
     if not least <= lsb <= most:  # the monitor must see beyond the hard limits, and not much farther
-        _refuse(
-            source, "current_lsb_na is %d, must be from %d to %d for this capacity and these limits", lsb, least, most
-        )
+        _refuse(source, _LSB, lsb, least, most)
     p.one_c_count = p.one_c_ua * 1000 // lsb
     if p.one_c_count < 1000:
-        _refuse(source, "one_c_ua is %d, must be at least %d for this current_lsb_na", p.one_c_ua, lsb)
+        _refuse(source, _ONE_C, p.one_c_ua, lsb)
     p.idle_count = p.one_c_count * p.idle_permille // 1000
     p.taper_count = p.one_c_count * p.taper_permille // 1000
     p.step_count = p.one_c_count // 20  # a step of current that shows resistance

@@ -14,6 +14,7 @@ from relith.profile import Profile, ProfileError, load
 
 from host_sim import profile_page
 from tests.firmware.rigging import PROFILE, data, profile
+from tests.firmware.test_reasons import RELITH, numbers
 
 ROWS = schema.rows()
 FIGURES = [row[1:4] for row in ROWS if row[0] == "figure"]
@@ -187,6 +188,20 @@ def test_a_damaged_schema_is_noticed(monkeypatch):
     monkeypatch.setattr(schema, "CRC", 1)
     with pytest.raises(ProfileError, match="damaged"):
         profile()
+
+
+def test_sentences_are_where_their_numbers_say():
+    names = [line.split()[0] for line in (RELITH / "refusals.txt").read_text().splitlines()]
+    known = numbers(RELITH / "schema.py", "_")
+    assert [known[name] for name in names] == list(range(len(names)))
+
+
+@pytest.mark.safety(15)
+def test_with_damaged_sentences_what_is_wrong_is_refused_all_the_same(monkeypatch):
+    monkeypatch.setattr(schema, "_SAID", 1)
+    profile()
+    with pytest.raises(ProfileError, match=r"refusals\.txt: is damaged"):
+        profile(max_uv=1)
 
 
 def test_flat_regions_say_nothing():
