@@ -271,3 +271,52 @@ def test_what_no_table_has_does_nothing_and_gives_nothing(board):
     wishes = dict(vars(board.bms.wishes))
     assert board.bms.command(99, 1, 1) == 0 and vars(board.bms.wishes) == wishes
     assert board.bms.record(6) is None and board.bms.record(99) is None
+
+
+def test_wishes_to_the_second():
+    wishes = commands.Wishes()
+    names = "consent free_until_s full_at_s day second set_at_s storage restart refusal"
+    assert [getattr(wishes, name) for name in names.split()] == [-1, -1, -1, -1, -1, 0, 0, 0, b""]
+    readings = Readings()
+    readings.user_consent, readings.user_free_s, readings.user_full_in_s = 1, 7, 9
+    wishes.apply(readings, 100)
+    assert (readings.user_consent, readings.user_free_s, readings.user_full_in_s, readings.clock_known) == (1, 7, 9, 0)
+    wishes.free_until_s, wishes.full_at_s, wishes.consent, wishes.day = 130, 140, 0, 0
+    for now_s, free_s, full_s in ((100, 30, 40), (130, 0, 10), (131, 0, 9), (140, 0, 0), (141, 0, 0)):
+        wishes.apply(readings, now_s)
+        assert (readings.user_free_s, readings.user_full_in_s) == (free_s, full_s)
+    assert readings.user_consent == 0 and readings.clock_known == 1
+    wishes.full_at_s = 0
+    wishes.apply(readings, 0)
+    assert readings.user_full_in_s == 0
+    wishes.second, wishes.set_at_s = 50, 30
+    assert wishes.wall_s(100) == 120
+
+
+def test_what_is_told_is_kept_as_it_was_told():
+    bms = Board().bms
+    bms.clock.seconds = 1000
+    run = {name: lambda *given, code=code: bms.command(code, *(*given, 0, 0)[:2]) for name, code in CODE.items()}
+    assert run["stop"]() == 0 and bms.gate.stopped == 1
+    assert run["resume"]() == 0 and bms.gate.stopped == 0
+    assert run["calendar"](20, 0) == 0 and (bms.wishes.free_until_s, bms.wishes.full_at_s) == (1020, 1000)
+    assert run["calendar"](20, 30) == 0 and bms.wishes.full_at_s == 1030
+    assert run["calendar"](20, -1) == 0 and bms.wishes.full_at_s == -1
+    assert run["set_clock"](5, 60) == 0 and (bms.wishes.day, bms.wishes.second, bms.wishes.set_at_s) == (5, 60, 1000)
+    assert bms.wishes.wall_s(1001) == 61
+    heard = []
+    bms.inventories[0].corrected = heard.append
+    bms.inventories[0].estimate.gain_ppm = 77
+    assert run["calibrate"](3, 4) == 0 and heard == [77]
+    assert (bms.ledger.offset_mcount, bms.ledger.gain_ppm) == (3, 4)
+
+
+def test_an_uploaded_profile_is_counted_before_it_is_written():
+    bms = Board().bms
+    records, slots = bms.journal.day_records, dict(bms.journal.store.slots)
+    assert bms.profile_commit(TEXT) == 0
+    assert bms.journal.day_records == records + 1 and bms.journal.store.slots[2] == TEXT
+    assert bms.journal.store.slots[0] != slots[0] or bms.journal.store.slots[1] != slots[1]
+    assert [bms.record(area) for area in (0, 1, 2, 4)] == [
+        bms.journal.store.slots[0], bms.journal.store.slots[1], bms.black_box.kept, TEXT
+    ]  # fmt: skip

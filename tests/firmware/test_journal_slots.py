@@ -147,3 +147,28 @@ def test_slots_that_could_not_be_read_for_a_moment_do_not_win_over_what_is_saved
     assert not journal.save(b"latched", True)
     store.dead = -1
     assert Journal(store).load() == b"latched"
+
+
+@pytest.mark.safety(11)
+@pytest.mark.parametrize(
+    "slots", [{}, {0: encode(3, b"one")}, {1: encode(3, b"one")}, {0: encode(3, b"one"), 1: b"cut"}]
+)
+def test_while_a_slot_is_torn_nothing_that_is_counted_is_written(slots):
+    store = Store()
+    store.slots = dict(slots)
+    journal = Journal(store)
+    journal.load()
+    assert journal.torn == 1 and journal.may(0, 1) is False
+    store.broken = True
+    assert not journal.save(b"two") and journal.torn == 1
+    store.broken = False
+    assert journal.save(b"two") and journal.torn == 0 and journal.may(0, 1)
+
+
+def test_a_day_of_power():
+    journal = Journal(Store())
+    journal.load()
+    assert journal.torn == 0 and journal.may(0, 1) and not journal.may(0, 0)
+    journal.day_began_s, journal.day_records = 1000, 5
+    assert not journal.may(1000 + 86_399, 5) and journal.may(1000 + 86_399, 6) and journal.day_began_s == 1000
+    assert journal.may(1000 + 86_400, 1) and (journal.day_began_s, journal.day_records) == (1000 + 86_400, 0)
