@@ -254,7 +254,11 @@ class Bms:
         self._saved_s = self.clock.seconds
         self.boots += 1
         self._saved_ppm = SAVE_PPM
-        self._own()
+        if self.protection.latched and not self.journal.alike:
+            self._failed = 1  # the other slot may have missed the latch
+            self.save()
+        else:
+            self._own()
 
     # -- persons, over the link or at the board; each returns a line number of reasons.txt, 0 = done -----------
 
@@ -295,24 +299,27 @@ class Bms:
         return _WHY_GRANTED
 
     def disarm(self):
-        """Consent withdrawn; for good at once, or within APART_S where much has been written today."""
+        """Consent withdrawn, for good at once; so many records as there were of arming."""
         self.gate.extras.uses = 0
         if self.gate.armed_until_s:
             self.gate.armed_until_s = 0
-            self._saved_ppm = SAVE_PPM
-            self._own()
+            self.save()
         return _WHY_GRANTED
 
     def quiet(self, from_min, until_min):
         """Between these minutes of the clock's day no pulse begins; the same minute twice: at any time."""
-        self.gate.quiet_from_min = from_min
-        self.gate.quiet_until_min = until_min
-        self.save()
+        gate = self.gate
+        if gate.quiet_from_min != from_min or gate.quiet_until_min != until_min:
+            gate.quiet_from_min = from_min
+            gate.quiet_until_min = until_min
+            self.save()
         return _WHY_GRANTED
 
     def stop(self, on):
-        """The operator's stop outranks everything but protection, at once."""
-        self.gate.stopped = 1 if on else 0
+        """The operator's stop outranks everything but protection, at once, and stands after a restart."""
+        if self.gate.stopped != on:
+            self.gate.stopped = on
+            self.save()
         return _WHY_GRANTED
 
     def clear(self):

@@ -1,7 +1,7 @@
 """What persons ask over the link: commands, a new profile, records to read. The link has checked frame and challenge.
 
-Wishes hold until the power goes; what must outlive that (arming, calibration, quiet hours) is kept by the gate and its
-journal.
+Wishes hold until the power goes; what must outlive that (arming, calibration, quiet hours, a stop, consent) is kept in
+the journal.
 """
 
 from relith import const
@@ -29,7 +29,8 @@ _SET_CLOCK = const(10)
 _REBOOT = const(11)
 _EXTRA = const(13)
 _QUIET = const(14)
-_WRITES = (_CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION, _QUIET)  # a record each; to disarm is never refused
+# a record each; what withdraws is never refused, and there is no more of it than of what was given
+_WRITES = (_RESUME, _CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION, _QUIET)
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -72,7 +73,7 @@ class Wishes:
 def run(bms, code, a, b):
     """Carry out a command. Returns an index into REASONS, 0 = done."""
     wishes, now_s = bms.wishes, bms.clock.seconds
-    if code in _WRITES and not bms.journal.may(now_s, MOST):
+    if (code in _WRITES or code == _CONSENT and a) and not bms.journal.may(now_s, MOST):
         return _WHY_WORN
     if code == _STOP:
         return bms.stop(1)
@@ -96,7 +97,9 @@ def run(bms, code, a, b):
             inventory.corrected(inventory.estimate.gain_ppm)  # a meter knows better than anchors
         bms.calibrated()
     elif code == _CONSENT:
-        wishes.consent = a
+        if wishes.consent != a:
+            wishes.consent = a
+            bms.save()
     elif code == _CALENDAR:
         wishes.free_until_s = now_s + a
         wishes.full_at_s = now_s + b if b >= 0 else -1
@@ -124,7 +127,7 @@ def commit(bms, data):
             bms.save()  # so that it counts
             bms.journal.store.write(_PROFILE_SLOT, data)
     except ValueError as error:  # ProfileError is one
-        bms.wishes.refusal = str(error).encode()
+        bms.wishes.refusal = str(error).encode("utf-8", "replace")
         return _WHY_PROFILE
     except OSError:
         return _WHY_FLASH

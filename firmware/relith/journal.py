@@ -50,6 +50,7 @@ class Journal:
         self.store = store
         self.sequence = 0
         self.day_began_s = self.day_records = 0  # kept in the journal itself, so that no restart wins it back
+        self.alike = False  # both slots held the same at the start
         self.torn = 0  # 1: a slot was not sound at the start, and nothing has been written since
         self._slot = -1  # the slot that holds the newest good record; -1: neither
 
@@ -75,6 +76,7 @@ class Journal:
         self.torn = 1
         if found[0] and found[1]:
             self.torn = 0
+            self.alike = found[0][1] == found[1][1]
             self._slot = 1 if 0 < (found[1][0] - found[0][0]) & 0xFFFF < 0x8000 else 0
         else:
             self._slot = 0 if found[0] else 1 if found[1] else -1

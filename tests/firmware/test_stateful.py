@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from relith import bms as bms_module
 from relith.inventory import INFERRED
-from relith.journal import OWN_MOST
 from relith.states import facts
 
 from host_sim import statechart
@@ -175,14 +174,14 @@ class Controller(RuleBasedStateMachine):
     def the_power_fails(self):
         """Latches, budgets and consent come back; nothing that ran does."""
         before = self.world.bms
-        withdrawn = before.gate.armed_until_s == 0 and before.journal.day_records >= OWN_MOST  # perhaps not yet kept
         self.world = World(share=self.world.share, store=self.world.store, ready=False, **self.changes)
         after = self.world.bms
         after.gate.bleed_uv = 1
         assert self.world.state in ("BOOT", "FAULT", "LOCKOUT")
         assert after.protection.latched & before.protection.latched == before.protection.latched
         assert after.gate.life_spent_ppm >= before.gate.life_spent_ppm - 1
-        assert after.gate.armed_until_s == before.gate.armed_until_s or withdrawn
+        assert after.gate.armed_until_s == before.gate.armed_until_s
+        assert after.gate.stopped == before.gate.stopped and after.wishes.consent == before.wishes.consent
         assert after.black_box.kept == before.black_box.kept or after.protection.latched != before.protection.latched
         self._follow()
 

@@ -193,16 +193,20 @@ def test_power_that_fails_in_every_record():
 
 @pytest.mark.safety(11)
 def test_what_must_survive_is_written_all_the_same():
-    """The allowance used up: a latch at once, an arming withdrawn in five minutes, and the day after all goes on."""
+    """The allowance used up: what is withdrawn and a latch at once, what is given not, and the day after all goes on."""
     torment = Torment()
     torment.do("arm", 200)
     bms, store = torment.world.bms, torment.store
     assert bms.journal.day_records == MOST and bms.command(ARM, 3, 0) == 58
     writes = store.writes
-    assert bms.command(DISARM, 0, 0) == 0 and bms.gate.armed_until_s == 0 and store.writes == writes
-    torment.world.run(APART_S + 10)
-    assert store.writes == writes + 1 and Bms(PROFILE, store).gate.armed_until_s == 0
+    assert bms.command(DISARM, 0, 0) == 0 and store.writes == writes + 1
+    assert Bms(PROFILE, store).gate.armed_until_s == 0
     assert bms.command(DISARM, 0, 0) == 0 and store.writes == writes + 1  # nothing to withdraw
+    for _ in range(3):  # a stop and a refusal too, and their opposites wait
+        assert bms.command(STOP, 0, 0) == bms.command(CONSENT, 0, 0) == 0
+        assert bms.command(RESUME, 0, 0) == bms.command(CONSENT, 1, 0) == 58
+    after = Bms(PROFILE, store)
+    assert after.gate.stopped == 1 and after.wishes.consent == 0 and store.writes <= writes + 4
     torment.world.alter = lambda r: setattr(r, "hardware_trip", 1)
     torment.world.run(1)
     assert bms.protection.latched == 1
@@ -220,6 +224,34 @@ def only(store):
         one = Store()
         one.slots = {slot: store.slots[slot]}
         yield one
+
+
+def test_quiet_hours_that_are_told_again_write_nothing():
+    torment = Torment()
+    bms, store = torment.world.bms, torment.store
+    assert bms.command(QUIET, 60, 120) == 0
+    writes = store.writes
+    for _ in range(200):
+        assert bms.command(QUIET, 60, 120) == 0
+    assert store.writes == writes
+
+
+@pytest.mark.safety(11)
+def test_a_latch_that_one_slot_missed_is_written_there_at_the_next_start():
+    """The allowance used up, the power cut between the two slots of a latch, then the newer slot lost."""
+    torment = Torment()
+    torment.do("arm", 200)
+    world, store = torment.world, torment.store
+    before = dict(store.slots)
+    world.alter = lambda r: setattr(r, "hardware_trip", 1)
+    world.run(1)
+    newest = world.bms.journal._slot
+    store.slots[newest] = before[newest]  # the second write never came
+    Bms(PROFILE, store)
+    writes = store.writes
+    Bms(PROFILE, store)  # and once is enough
+    assert store.writes == writes
+    assert all(Bms(PROFILE, one).protection.latched == 1 for one in only(store))
 
 
 def test_clearing_nothing_writes_nothing():
