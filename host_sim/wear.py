@@ -2,10 +2,11 @@
 own numbers. docs/safety.md says the same.
 
 Two classes of records are bounded by construction. Those that charge and time bring about keep APART_S from the last
-one and from the start. All others are counted in the journal itself and stop at MOST in a day of power, but for three:
-the last one counted may stand in both slots, a pulse that has begun ends, and each latching row may still latch once
-(a person must clear it before it can again, which is counted). A record that the power cuts off is not counted; then
-nothing but a latch is written for APART_S.
+one and from the start. All others are counted in the journal itself and stop at MOST in a day of power, but for four:
+the last one counted may stand in both slots, a pulse that has begun ends, each latching row may still latch once
+(a person must clear it before it can again, which is counted), and what was given may be withdrawn (an arming, consent,
+the leave to run: to give it again is counted). While a latch stands, a start writes both slots unless they are alike.
+A record that the power cuts off is not counted; then nothing but a latch is written for APART_S.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PROFILES = Path(__file__).resolve().parents[1] / "firmware" / "profiles"
 ERASURES = 100_000  # that a block of NOR flash bears: W25Q16JV (the Pico's), data sheet, features
 BLOCKS, BLOCK_BYTES = 100, 4096  # free ones of littlefs, which are written in turn
 YEAR_D = 365.25
+WITHDRAWN = 3  # arming, consent, leave to run
 LATCHING = sum(row.level >= 2 for row in TABLE)  # hard and lockout
 
 
@@ -38,12 +40,13 @@ def apart() -> int:
 
 def counted() -> int:
     """Most of all others in a day of power: starts, pulses, rests, failures, persons, latches."""
-    return MOST + 1 + 1 + 2 * LATCHING
+    return MOST + 1 + 1 + 2 * LATCHING + WITHDRAWN
 
 
 def worst() -> int:
-    """Most records in a day of power, whatever host, world and resets do between two of them."""
-    return apart() + counted()
+    """Most records in a day of power, whatever host, world and resets do between two of them: a latch stands, and a
+    start after each that kept its distance writes both slots."""
+    return 3 * apart() + counted()
 
 
 def cycle() -> int:
@@ -74,9 +77,11 @@ TEXT = """**Wear of the flash** (rule 11; figures by `python -m host_sim.wear`).
 {sixteen:.0f} kB for sixteen. In use one is written for every {percent} % of nominal capacity moved, for every
 half-cycle, at the beginning and end of a pulse, for a rest, a start, a latch, and once a day: {usual} a day with a full
 cycle in it. At worst, whatever charger, sensors, host and resets do, {worst} a day (`test_wear.py`). Those that charge
-brings about keep {apart_s} s from each other and from the start, at most {apart} a day. All others are counted in the
+brings about keep {apart_s} s from each other and from the start, at most {apart} a day (while a latch stands, a start
+after one of them writes both slots anew). All others are counted in the
 journal itself, at most {counted} in a day of power, latches included: then a start, a failed tick or a command brings
-no record, no pulse and no rest begins, and a person is told why not. A latch is written always. Power that fails within
+no record, no pulse and no rest begins, and a person is told why not. A latch is written always, and so is what a
+person withdraws: an arming, consent, the leave to run. Power that fails within
 a record may add one each time, once in {apart_s} s at most.
 """
 TABLE_TEXT = """

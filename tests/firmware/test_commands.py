@@ -233,6 +233,12 @@ def test_a_profile_for_another_board_is_refused_in_the_boards_words(board):
     assert board.bms.journal.store.read(2) == TEXT
 
 
+def test_a_refusal_may_name_what_no_text_can_hold(board):
+    """Half of a surrogate pair is JSON, and no UTF-8."""
+    assert board.bms.profile_commit(b'{"\\ud800":1}') == commands._WHY_PROFILE
+    assert b"upload" in board.bms.wishes.refusal
+
+
 def test_a_full_flash_is_told(board):
     def full(slot, data):
         raise OSError(28)
