@@ -93,7 +93,9 @@ HEAD = """# Safety
 Made by `python -m host_sim.safety_page` from the rules, the markers of the tests and `firmware/relith/protection.txt`;
 `make test` checks that it is up to date and that no rule is without a test. Four short files and one table hold all
 of it, to be read in this order: `protection.txt` (the table) and `protection.py` (what is watched), `states.py` (what
-may follow what), `gate.py` (what may conduct), `journal.py` (what is not forgotten); all in `firmware/relith`.
+may follow what), `gate.py` (what may conduct), `journal.py` (what is not forgotten); all in `firmware/relith`. Beside
+them, without a say of their own: `budgets.py` and `pace.py` reckon for the gate, `extras.py` has what a profile arms by
+name, `memory.py` lists what the journal holds.
 
 A controller that pulses a lithium-metal cell can hurt someone. These rules are not negotiable.
 """

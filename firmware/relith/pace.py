@@ -34,7 +34,7 @@ def bleeders(bms):
     """Near full charge, with no current out, the cells above the lowest (bits); the gate lets them every other tick."""
     b, cell_uv = bms.belief, bms.readings.cell_uv
     mask = 0
-    if b.count >= 0 and b.min_uv > bms.profile.max_uv - _BALANCE_UV:
+    if b.voltage_good and b.count >= 0 and b.min_uv > bms.profile.max_uv - _BALANCE_UV:
         for k in range(len(cell_uv)):
             if cell_uv[k] > b.min_uv + _APART_UV:
                 mask |= 1 << k

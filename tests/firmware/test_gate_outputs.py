@@ -142,6 +142,7 @@ def test_a_bled_cell_is_not_compared():
     "spoil",
     [
         lambda w: setattr(w.bms.gate, "bleed_uv", 0),
+        lambda w: setattr(w.bms.belief, "voltage_good", 0),
         lambda w: setattr(w.bms.belief, "count", -1),
         lambda w: setattr(w.bms.protection, "alarms", 1),
         lambda w: setattr(w.bms.machine, "state", STATES.index("REST")),

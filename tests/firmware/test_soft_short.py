@@ -8,6 +8,8 @@ from relith.log import ANCHOR
 
 from tests.firmware.rigging import World
 
+pytestmark = pytest.mark.safety(8)
+
 
 def rested(hours, leak_per_h):
     """A world that has rested, and the hours until it suspected a short (None: never)."""
