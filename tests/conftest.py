@@ -3,7 +3,9 @@ searches more."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
+from relith.udfilter import Filter
 
 pytest_plugins = ["hil.dut"]  # the `dut` fixture
 
@@ -16,3 +18,9 @@ settings.register_profile(  # many runs, each short; a failure need not be made 
     "mutants", settings.get_profile("ci"), max_examples=25, phases=(Phase.explicit, Phase.generate)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def no_collecting_of_garbage_after_main(monkeypatch):
+    """main.py, run by some tests, tells the filter to collect garbage: on a PC that takes a second each time."""
+    monkeypatch.setattr(Filter, "tidy", None)
