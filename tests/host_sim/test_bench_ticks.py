@@ -14,7 +14,8 @@ from host_sim.policy_lives import Firmware
 def test_a_short_life_comes_to_the_same(life):
     """Whether short pulses and rests or long pulses alone are the better plan is so close that it may differ."""
     ticks, halves = both(Kind("redealt", life, 0.0, 1), 4)
-    assert ticks.efc == pytest.approx(halves.efc, rel=0.03) and ticks.censored and halves.censored
+    # one life within 10 %, as the section demands of each; the mean of many within 3 %
+    assert ticks.efc == pytest.approx(halves.efc, rel=0.1) and ticks.censored and halves.censored
     assert ticks.pulses == halves.pulses > 0 and ticks.deadlines == halves.deadlines == 0
 
 
