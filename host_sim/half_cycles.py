@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW, END_STOPPED, HalfCycle
+from relith.halfcycle import _SETTLE_S, _SETTLE_UV, EARLY_PPM, END_HIGH, END_LOW, END_STOPPED, HalfCycle
 
 from host_sim.cell import CellBatch, Control
 from host_sim.cell.layout import DEPLETED, I_MIN, V_MIN
@@ -123,8 +123,9 @@ class Lives:
         moved = self.cells.total("plated") - self.cells.total("stripped") - before
         return seconds, events, moved / self.nominal
 
-    def rest(self, seconds, qualified=False):
-        """Rest (scalar or (n,) seconds); `qualified` (scalar or (n,)): the voltage at its end counts as rested."""
+    def rest(self, seconds, qualified=None):
+        """Rest (scalar or (n,) seconds). `qualified` (scalar or (n,)): the voltage at its end counts as rested; None:
+        where it settled as the board wants it (`halfcycle.Tracker`)."""
         seconds = np.broadcast_to(np.asarray(seconds, dtype=float), (self.n,))
         hours = []
         if seconds.min() >= HOURLY_S:
@@ -132,7 +133,16 @@ class Lives:
                 self.advance(Control.rest(), 3600.0)
                 hours.append(self.cells.voltage_v)
             self._hourly_v = np.array(hours)
-        self.advance(Control.rest(), seconds - 3600.0 * len(hours))
+        left_s = seconds - 3600.0 * len(hours)
+        if qualified is None:
+            last_s = np.minimum(left_s, _SETTLE_S)
+            self.advance(Control.rest(), left_s - last_s)
+            before_v = self.cells.voltage_v.copy()
+            self.advance(Control.rest(), last_s)
+            moved_uv = np.abs(self.cells.voltage_v - before_v) * 1e6
+            qualified = (seconds >= _SETTLE_S) & ((moved_uv <= _SETTLE_UV) | (last_s < _SETTLE_S))
+        else:
+            self.advance(Control.rest(), left_s)
         self._rest_s = self._rest_s + seconds
         self._ocv_v = np.where(np.broadcast_to(qualified, (self.n,)), self.cells.voltage_v, 0.0)
 

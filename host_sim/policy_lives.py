@@ -28,7 +28,6 @@ HOUR_S = 3600.0
 END_SHARE = 0.8  # of the first capacity: end of life
 CONFIRM = 6  # cycles in a row below it, or it was only a dip that a rest still mends
 LIVES = ("lab", "commuter", "grid", "phone")
-QUALIFIED_S = 3600.0  # a rest so long gives a rested voltage
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,7 @@ class Firmware:
         self.refused = np.zeros(n, int)
         self.late = np.zeros(n, int)  # interventions after the tenth measurable one of their kind
         self._ocv = np.zeros(n)
+        self.records = []
         self.alive = np.ones(n, bool)
 
     def _bms(self, profile, gate):
@@ -268,11 +268,10 @@ def play(parameters, policy, life, nominal, window, taper, cycles, seed=0, hopel
         depth = rng.uniform(*use.depth)
         # parked: the scheduler's rest goes on while the user's own wait does
         waited = np.where(alive, np.maximum(rest_s, use.wait_h * HOUR_S), 0.0)
-        lives.rest(waited, waited >= QUALIFIED_S)
+        lives.rest(waited)
         delay_h = np.maximum(rest_s / HOUR_S - use.wait_h, 0.0) * alive
         r.hours += delay_h
-        if k:
-            policy.completed(waited, lives._ocv_v)
+        policy.completed(waited, lives._ocv_v)
         charge = lives.charge(use.charge, np.where(alive, 9.0, 0.0))
         if use.deadline:
             charged_h = waited / HOUR_S + charge["duration_s"] / HOUR_S
@@ -282,7 +281,7 @@ def play(parameters, policy, life, nominal, window, taper, cycles, seed=0, hopel
         pulse_c, pulse_s = policy.after_charge(k, charge, lives, free)
         pulse_s = np.where(alive, pulse_s, 0.0)
         idle = np.where(alive, use.idle_h * HOUR_S, 0.0)
-        lives.rest(idle, idle >= QUALIFIED_S)
+        lives.rest(idle)
         policy.completed(idle, lives._ocv_v)
         discharge = lives.discharge(list(use.segments), np.where(alive, depth, 0.0), pulse_c * np.ones(n), pulse_s)
         out = discharge["charge"]

@@ -76,6 +76,19 @@ def test_a_rest_is_watched_hour_by_hour():
     assert lives.charge(0.3)["hourly_v"].shape == (0, 2)
 
 
+def test_a_rest_qualifies_when_the_voltage_has_settled():
+    """2 mV in the last ten minutes, as `halfcycle.Tracker` has it: after a charge soon, after a full discharge late."""
+    lives = Lives([bench.mean_cell(LIFE, "redealt")] * 2, bench.NOMINAL_MAH_CM2, 3.0, 4.2, 50)
+    lives.charge(0.3)
+    lives.rest(599.0)
+    assert not lives.discharge([(0.5, 99.0)])["ocv_before_v"].any()
+    lives.rest(np.array([600.0, 6 * 3600.0]))
+    early, late = lives.charge(0.3)["ocv_before_v"]
+    assert early == 0.0 and late > 3.0  # has crept up from the cut-off
+    lives.rest(600.0)
+    assert lives.discharge([(0.1, 99.0)], 0.1)["ocv_before_v"] == pytest.approx(4.18, abs=0.03)
+
+
 def test_charge_and_discharge_stop_where_asked():
     lives = Lives([bench.mean_cell(LIFE, "redealt")] * 2, bench.NOMINAL_MAH_CM2, 3.0, 4.2, 50)
     lives.charge(0.3)
