@@ -67,11 +67,15 @@ class Command(NamedTuple):
     """A row of the catalogue's COMMANDS; `a` and `b`: what the two numbers are, empty when they must be 0."""
 
     code: int
-    dangerous: bool
+    dangerous: int  # 1: it must answer a challenge; 2: with any `a` but 0
     a: str
     a_range: tuple[int, int]
     b: str
     b_range: tuple[int, int]
+
+    def challenged(self, a: int) -> bool:
+        """With this `a` it must answer a challenge."""
+        return self.dangerous == 1 or bool(self.dangerous and a)
 
 
 def _commands() -> dict[str, Command]:
@@ -79,7 +83,7 @@ def _commands() -> dict[str, Command]:
     for code, (name, numbers, _) in enumerate(ROWS["COMMANDS"]):
         dangerous, a_low, a_high, b_low, b_high = catalogue.COMMANDS[code]
         a, b = (*numbers, "", "")[:2]
-        found[name] = Command(code, bool(dangerous), a, (a_low, a_high), b, (b_low, b_high))
+        found[name] = Command(code, dangerous, a, (a_low, a_high), b, (b_low, b_high))
     return found
 
 

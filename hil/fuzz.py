@@ -92,11 +92,11 @@ class Target(BoardEnd):
 
     # ---- the controller
     def command(self, code: int, a: int, b: int) -> int:
-        dangerous, a_low, a_high, b_low, b_high = catalogue.COMMANDS[code]
+        _, a_low, a_high, b_low, b_high = catalogue.COMMANDS[code]
         name = list(COMMANDS)[code]
         if not (a_low <= a <= a_high and b_low <= b <= b_high):
             raise Violation(f"{name} reached the controller with {a}, {b}")
-        if dangerous and (code, a, b) != self._granted:
+        if COMMANDS[name].challenged(a) and (code, a, b) != self._granted:
             raise Violation(f"{name} reached the controller without its answer")
         return a & 1
 
@@ -104,6 +104,9 @@ class Target(BoardEnd):
         if self._granted is None:
             raise Violation("a profile reached the controller without its answer")
         return len(data) & 1
+
+    def recorded(self) -> int:
+        return 0
 
     def record(self, area: int) -> bytes | None:
         return bytes(150) if area == 2 else None

@@ -166,7 +166,7 @@ def page() -> str:
             if what
         ]
         what = said("COMMANDS")[name]
-        commands.append((c.code, f"`{name}`", "yes" if c.dangerous else "", "; ".join(numbers), what))
+        commands.append((c.code, f"`{name}`", ("", "yes", "unless a is 0")[c.dangerous], "; ".join(numbers), what))
     records = [(area, f"`{name}`", meaning) for area, (name, _, meaning) in enumerate(ROWS["AREAS"])]
     lines += ["## Commands", "", *table("code | command | dangerous | numbers | what it does", commands)]
     lines += ["## Refusals", "", *table("code | meaning", [(code, what) for code, (_, what) in enumerate(REFUSALS)])]

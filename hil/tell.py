@@ -62,7 +62,7 @@ def carry_out(client: Client, port: str, command: str, words: list[str]) -> None
     numbers = checked(command, words)
     profile = profiles.load(words[0]) if command == UPLOAD else None
     welcome = connect(client, port).welcome
-    if profile or COMMANDS[command].dangerous:
+    if profile or COMMANDS[command].challenged((*numbers, 0)[0]):
         own = client.download("profile")
         if zlib.crc32(own) & MOST != welcome["profile_crc30"]:
             raise LinkError(f"PORT {port}: the board keeps a profile that is not yet in force; restart it first")

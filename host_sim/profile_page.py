@@ -93,7 +93,7 @@ HEADINGS = {
         "object of these seven figures, its own limits; a profile without the field cannot be asked for it. "
         "Nothing happens until a person asks for one by the command `extra` (dangerous: it answers a challenge, "
         "and the arm token must be valid): `which` is its place in this list, from 1, and it may begin `uses` "
-        "times within a day. No more of it can be asked for in that day, as long as the board has power; a loss "
+        "times within a day. No more of it can be asked for in that day of power, restarts or not; a loss "
         "of power ends it, and so does `disarm`. The gate refuses and ends it for all that speaks against a pulse, "
         "and outside its own window of temperature (`high_cdegc` is the hot limit, which "
         "isolated lithium tightens), above `budget_ppm` of "

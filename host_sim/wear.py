@@ -2,11 +2,12 @@
 own numbers. docs/safety.md says the same.
 
 Two classes of records are bounded by construction. Those that charge and time bring about keep APART_S from the last
-one and from the start. All others are counted in the journal itself and stop at MOST in a day of power, but for four:
+one and from the start. All others are counted in the journal itself and stop at MOST in a day of power (failed ticks at
+FAILED_MOST), but for four:
 the last one counted may stand in both slots, a pulse that has begun ends, each latching row may still latch once
 (a person must clear it before it can again, which is counted), and what was given may be withdrawn (an arming, consent,
 the leave to run: to give it again is counted). While a latch stands, a start writes both slots unless they are alike.
-A record that the power cuts off is not counted; then nothing but a latch is written for APART_S.
+A record that the power cuts off is not counted; then nothing but a latch and a failed tick is written for APART_S.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from relith.bms import APART_S, SAVE_PPM, Bms
 from relith.clock import DAY_S
-from relith.journal import MOST, encode
+from relith.journal import FAILED_MOST, MOST, OWN_MOST, encode
 from relith.memory import pack_all
 from relith.profile import Profile
 
@@ -40,7 +41,7 @@ def apart() -> int:
 
 def counted() -> int:
     """Most of all others in a day of power: starts, pulses, rests, failures, persons, latches."""
-    return MOST + 1 + 1 + 2 * LATCHING + WITHDRAWN
+    return FAILED_MOST + 1 + 1 + 2 * LATCHING + WITHDRAWN
 
 
 def worst() -> int:
@@ -79,10 +80,11 @@ half-cycle, at the beginning and end of a pulse, for a rest, a start, a latch, a
 cycle in it. At worst, whatever charger, sensors, host and resets do, {worst} a day (`test_wear.py`). Those that charge
 brings about keep {apart_s} s from each other and from the start, at most {apart} a day (while a latch stands, a start
 after one of them writes both slots anew). All others are counted in the
-journal itself, at most {counted} in a day of power, latches included: then a start, a failed tick or a command brings
-no record, no pulse and no rest begins, and a person is told why not. A latch is written always, and so is what a
+journal itself, at most {counted} in a day of power, latches included: after {own} a start brings no record and no
+pulse and no rest begins, after {most} a command is refused with the reason, after {failed} a failed tick finds no room
+either (the first since a person cleared is kept by then). A latch is written always, and so is what a
 person withdraws: an arming, consent, the leave to run. Power that fails within
-a record may add one each time, once in {apart_s} s at most.
+a record may add one each time, once in {apart_s} s at most, or with each latch or failed tick.
 """
 TABLE_TEXT = """
 Years that a flash whose blocks bear {erasures} erasures then lasts:
@@ -99,8 +101,9 @@ def text() -> str:
     usual = cycle() + 1
     return (TEXT + TABLE_TEXT).format(
         one=size(1) / 1000, sixteen=size(16) / 1000, percent=SAVE_PPM // 10_000, usual=usual, worst=worst(),
-        apart_s=APART_S, apart=apart(), counted=counted(), erasures=ERASURES, blocks=BLOCKS,
-        usual_raw=raw_years(usual), usual_one=littlefs_years(usual, 1), usual_sixteen=littlefs_years(usual, 16),
+        apart_s=APART_S, apart=apart(), counted=counted(), own=OWN_MOST, most=MOST, failed=FAILED_MOST,
+        erasures=ERASURES, blocks=BLOCKS, usual_raw=raw_years(usual),
+        usual_one=littlefs_years(usual, 1), usual_sixteen=littlefs_years(usual, 16),
         worst_raw=raw_years(worst()), worst_one=littlefs_years(worst(), 1), worst_sixteen=littlefs_years(worst(), 16),
     )  # fmt: skip
 

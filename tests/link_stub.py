@@ -16,7 +16,7 @@ class Profile:
 
 
 class Controller:
-    """Keeps what it was told; `says` is the reason it answers commands with, 0 for yes."""
+    """Keeps what it was told; `says` is the reason it answers commands with, `unrecorded` challenges; 0 for yes."""
 
     def __init__(self, cells=1):
         self.boots = 7
@@ -28,7 +28,7 @@ class Controller:
         self.readings = Readings(cells, 1)
         self.outputs = Outputs()
         self.estimates = [Estimate(k) for k in range(cells)]
-        self.says = 0
+        self.says = self.unrecorded = 0
         self.commands = []
         self.profiles = []
         self.records = {2: bytes(range(200)), 4: b'{"profile": 1}', 5: b"field min_uv is too low"}
@@ -40,6 +40,9 @@ class Controller:
     def profile_commit(self, data):
         self.profiles.append(bytes(data))
         return self.says
+
+    def recorded(self):
+        return self.unrecorded
 
     def record(self, area):
         return self.records.get(area)

@@ -80,7 +80,7 @@ class Stream:
 
 class Lines:
     """The pins of a board, named. `trip` is high once the independent cut-off has acted; `stop` and `consent` are the
-    user's (None: not wired, which is no stop and no consent).
+    user's (None: not wired, which is no stop, and no consent but over the link).
     """
 
     def __init__(self, charge, discharge, enable, trigger, sense, trip, stop=None, consent=None):
@@ -211,7 +211,7 @@ class Board:
         lines = self.lines
         r.hardware_trip = 1 if lines.trip.value() or front.tripped else 0
         r.stop = lines.stop.value() if lines.stop else 0
-        r.user_consent = lines.consent.value() if lines.consent and self.cutoff else 0
+        r.user_consent = 0 if not self.cutoff else lines.consent.value() if lines.consent else 2
         r.watchdog_reset = self.after_watchdog
         self.after_watchdog = 0
         return 1

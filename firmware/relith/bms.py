@@ -10,11 +10,11 @@ outputs.next_tick_ms at most.
 from relith import const
 from relith.blackbox import BlackBox
 from relith.clock import DAY_S, Clock
-from relith.commands import Wishes, commit, record, run
+from relith.commands import Wishes, commit, record, recorded, run
 from relith.gate import Gate
 from relith.halfcycle import END_HIGH, HalfCycle, Tracker
 from relith.inventory import Inventory
-from relith.journal import OWN_MOST, Journal
+from relith.journal import FAILED_MOST, OWN_MOST, Journal
 from relith.ledger import Ledger
 from relith.link import Link
 from relith.log import ANCHOR, CORRECTION, REFUSAL, Log
@@ -86,7 +86,7 @@ class Bms:
         try:
             self.black_box.note(self)
             self.black_box.keep()
-            self._own()
+            self._own(FAILED_MOST)
             self._journal()  # a latch in any case
         except Exception:
             self.outputs.off()
@@ -211,11 +211,11 @@ class Bms:
         elif waited_s >= (APART_S if self._saved_ppm >= SAVE_PPM else DAY_S):
             self.save(0)
 
-    def _own(self):
+    def _own(self, most=OWN_MOST):
         """A record of what nobody asked for: now, or when some time has passed, so that no loop of restarts or failing
         ticks wears the flash.
         """
-        if self.journal.may(self.clock.seconds, OWN_MOST):
+        if self.journal.may(self.clock.seconds, most):
             self.save()
 
     def save(self, counts=1):
@@ -265,6 +265,7 @@ class Bms:
     command = run
     profile_commit = commit
     record = record
+    recorded = recorded
 
     def refused(self, message, refusal, reason):
         """The link refused a frame: that stands in the log."""
@@ -272,16 +273,17 @@ class Bms:
 
     def commission(self):
         """A new cell of this profile, calibrated and tested: what the profile says of it is believed from here on, and
-        the latches of the old one are forgotten.
+        the latches of the old one are forgotten. Not while a fault is still there.
         """
+        self.protection.renew()
+        if not self.protection.clear():
+            return _WHY_STILL
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
         self.short_suspected = self.tracker.ready = self._next = 0
-        self.protection.renew()
-        if self.protection.clear():
-            self.cleared = 1
-            self.journal_bad = 0
+        self.cleared = 1
+        self.journal_bad = 0
         return self.calibrated()
 
     def calibrated(self):

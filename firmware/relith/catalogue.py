@@ -67,20 +67,22 @@ TO_HOST = (
       "loss_sigma_ppm", "capacity_ppm", "capacity_sigma_ppm", "ce_cell_ppm", "ce_li_ppm"), b"BBBBiiiiiiiiiiiiii"),
 )
 
-# 1 when it is dangerous and must answer a challenge; least and greatest a, least and greatest b. Code: place.
+# 1 when it is dangerous and must answer a challenge, 2 when it is with any a but 0; least and greatest a, least and
+# greatest b. Code: place. What gives leave is dangerous, what takes it back is not.
 COMMANDS = (
     # stop(): Everything off, at once; outranks the scheduler until `resume`.
     (0, 0, 0, 0, 0),
     # resume(): Takes `stop` back.
-    (0, 0, 0, 0, 0),
+    (1, 0, 0, 0, 0),
     # clear_latch(): Forgets the latches of faults that are gone.
     (1, 0, 0, 0, 0),
     # arm(days): Consent to interventions for so many days; the profile bounds them.
     (1, 1, 366, 0, 0),
     # disarm(): Takes that consent back.
     (0, 0, 0, 0, 0),
-    # consent(given): 1: interventions are welcome now; 0: they are not; -1: the board's own line decides.
-    (0, -1, 1, 0, 0),
+    # consent(given): 1: interventions are welcome now, unless a line of the board says no; 0: they are not; -1: the
+    # board's line alone decides. Only 0 needs no challenge.
+    (2, -1, 1, 0, 0),
     # calendar(free_s, full_in_s): The user does not need the cell for `free_s`, and needs it full in `full_in_s`
     # (-1: no deadline).
     (0, 0, 31536000, -1, 31536000),
@@ -115,4 +117,4 @@ COMMANDS = (
     # profile: the profile that the next start will read; an uploaded one is kept there
     # refusal: the sentence that says why the last profile was refused
 # fmt: on
-CRC16 = 0x7965  # of these tables, by which host and board agree (`hil.codec.fingerprint`)
+CRC16 = 0x804D  # of these tables, by which host and board agree (`hil.codec.fingerprint`)

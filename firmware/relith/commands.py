@@ -30,7 +30,7 @@ _REBOOT = const(11)
 _EXTRA = const(13)
 _QUIET = const(14)
 # a record each; what withdraws is never refused, and there is no more of it than of what was given
-_WRITES = (_RESUME, _CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION, _QUIET)
+_WRITES = (_RESUME, _CLEAR_LATCH, _ARM, _CALIBRATE, _COMMISSION, _EXTRA, _QUIET)
 
 # places in catalogue.AREAS
 _BLACK_BOX = const(2)
@@ -44,7 +44,7 @@ class Wishes:
     """What was asked and still holds. Times are seconds of `Clock`; -1: nothing was asked."""
 
     def __init__(self):
-        self.consent = -1  # 1 given, 0 withdrawn; -1: the board's own line decides
+        self.consent = -1  # 1 given, 0 withdrawn; -1: nothing said
         self.free_until_s = self.full_at_s = -1
         self.day = (
             self.second
@@ -55,9 +55,9 @@ class Wishes:
         self.refusal = b""  # why the last profile was refused
 
     def apply(self, readings, now_s):
-        """What was told over the link counts as if the board had read it."""
-        if self.consent >= 0:
-            readings.user_consent = self.consent
+        """What was told over the link counts as if the board had read it. A line that says no is not talked over."""
+        line = readings.user_consent
+        readings.user_consent = 1 if line and self.consent > 0 or line == 1 and self.consent else 0
         if self.free_until_s >= 0:
             readings.user_free_s = max(0, self.free_until_s - now_s)
         if self.full_at_s >= 0:
@@ -132,6 +132,16 @@ def commit(bms, data):
     except OSError:
         return _WHY_FLASH
     return _WHY_GRANTED
+
+
+def recorded(bms):
+    """Is this start in the journal, so that its session is no other's? 0, or why it cannot be."""
+    journal = bms.journal
+    if journal.written:
+        return _WHY_GRANTED
+    if not journal.may(bms.clock.seconds, MOST):
+        return _WHY_WORN
+    return _WHY_GRANTED if bms.save() else _WHY_FLASH
 
 
 def record(bms, area):

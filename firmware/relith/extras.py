@@ -6,6 +6,8 @@ first charge; `pulse_charging` and `pulse_discharge`, which pause: the limit tha
 nothing. The gate grants and ends them, as all else.
 """
 
+from array import array
+
 from relith import const
 from relith.clock import DAY_S
 from relith.readings import zeros
@@ -41,7 +43,7 @@ _NEAR_UV = const(20000)  # this near the end of charge a charger that is paused 
 
 
 class Extras:
-    """Nothing of it outlives a loss of power. It reads the `bms` passed in."""
+    """Of it only the days outlive a loss of power."""
 
     def __init__(self, profile):
         self.profile = profile
@@ -54,7 +56,7 @@ class Extras:
         self._ms = self._moved_ppm = 0
 
     def arm(self, bms, which, uses):
-        """One, by its place, for so many uses within a day; and no more of it in that day."""
+        """One, by its place, for so many uses within a day; and no more of it in that day, restarts or not."""
         x = self.profile.named[which - 1]
         now_s = bms.clock.seconds
         if not x:
@@ -67,6 +69,7 @@ class Extras:
         self.which = which
         self.uses = uses
         self.shape = None
+        bms.save()
         return 0
 
     def ask(self, bms, full):
@@ -133,3 +136,14 @@ class Extras:
             return 0
         own = x[_STRENGTH] * self.profile.one_c_count // 1000
         return own if self.which == _FIRST_PLATING else min(own, count)
+
+    def pack(self):
+        """For the journal."""
+        return bytes(self.until_s)
+
+    def unpack(self, data):
+        """Take back what pack() gave; False when it cannot be that."""
+        if len(data) != 4 * _PULSE_DISCHARGE:
+            return False
+        self.until_s = array("i", data)
+        return True

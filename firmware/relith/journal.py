@@ -12,8 +12,9 @@ from struct import pack, unpack
 from relith import const
 from relith.clock import DAY_S
 
-OWN_MOST = const(64)  # records a day that starts, pulses, rests and failures may bring about,
-MOST = const(96)  # and what persons ask for besides; what moves with charge keeps its distance instead (Bms._journal)
+OWN_MOST = const(64)  # records a day that starts, pulses and rests may bring about,
+MOST = const(96)  # what persons ask for besides, and
+FAILED_MOST = const(128)  # failed ticks; what moves with charge keeps its distance instead (Bms._journal)
 _MAGIC = 0x524C  # "LR" on flash
 _VERSION = 1
 _HEAD = 8
@@ -52,16 +53,17 @@ class Journal:
         self.day_began_s = self.day_records = 0  # kept in the journal itself, so that no restart wins it back
         self.alike = False  # both slots held the same at the start
         self.torn = 0  # 1: a slot was not sound at the start, and nothing has been written since
+        self.written = 0  # 1: something has
         self._slot = -1  # the slot that holds the newest good record; -1: neither
 
     def may(self, now_s, most):
-        """Are there fewer than `most` records yet in this day of power? Not while a slot is torn: what was cut off has
-        not been counted. `now_s`: of Clock.
+        """Are there fewer than `most` records yet in this day of power? Not while a slot is torn, but for a failed
+        tick: what was cut off has not been counted. `now_s`: of Clock.
         """
         if now_s - self.day_began_s >= DAY_S:
             self.day_began_s = now_s
             self.day_records = 0
-        return not self.torn and self.day_records < most
+        return self.day_records < most and (most == FAILED_MOST or not self.torn)
 
     def _read(self, slot):
         try:
@@ -100,6 +102,7 @@ class Journal:
             saved = self._save(1 - first, payload) and saved
         if saved:
             self.torn = 0
+            self.written = 1
         return saved
 
     def _save(self, slot, payload):

@@ -2,10 +2,10 @@
 
 A frame is taken only when it is whole, known, of this boot's session and the next in sequence; any other is counted and
 refused, with one frame that says why and which number is expected. A dangerous command must answer a challenge: it asks
-for a nonce, and the very next frame carries 30 bits of SHA-256 over key, nonce, command, a and b. A session comes back
-after 65 536 starts (or when the journal is lost, or may not be written: journal.py), a nonce, made of clock and
-counter, hardly ever: so a stray, recorded or repeated byte stream cannot arm. The key lies open in the profile, so
-somebody who means to arm can.
+for a nonce, and the very next frame carries 30 bits of SHA-256 over key, nonce, command, a and b. There is none before
+this start is in the journal: a session comes back after 65 536 starts (or when the journal is lost), a nonce, made of
+clock and counter, hardly ever: so a stray, recorded or repeated byte stream cannot arm. The key lies open in the
+profile, so somebody who means to arm can.
 
 Receiving and telemetry allocate nothing; a challenge, an upload or a download may.
 """
@@ -218,6 +218,9 @@ class Link:
         if self.field:
             return _FIELD
         if message == _ASK:
+            self.reason = bms.recorded()
+            if self.reason:
+                return _CONTROLLER
             self._asked = (self._asked + 1) & 0x3FFF
             self.nonce = ((bms.readings.now_ms ^ self.session) & 0xFFFF) << 14 | self._asked
             self._open = 1
@@ -258,7 +261,7 @@ class Link:
             right = sha256(bms.profile.link_key + pack("<iBii", self.nonce, number, a, b)).digest()
             if not self._waiting or self._values[3] != unpack("<I", right[:4])[0] & MOST:
                 return _ANSWER
-        elif row[0]:
+        elif row[0] == 1 or row[0] and a:
             return _CHALLENGE
         if number == _COMMIT:
             return self._commit(bms)

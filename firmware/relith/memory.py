@@ -12,7 +12,7 @@ _NUMBERS = (
     "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
 _FIXED = 3
-_VERSION = 8
+_VERSION = 9
 
 
 def _places(bms):
@@ -32,7 +32,7 @@ def _places(bms):
 
 
 def _parts(bms):
-    return bms.inventories + [bms.scheduler, bms.black_box]
+    return bms.inventories + [bms.scheduler, bms.black_box, bms.gate.extras]
 
 
 def pack_all(bms):

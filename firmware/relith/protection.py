@@ -162,10 +162,11 @@ class Protection:
             self._quiet_ms %= 1000
 
     def renew(self):
-        """Another cell is in: no rested voltage of it is known."""
+        """Another cell is in: no rested voltage of it is known, nor a short."""
         for k in range(0, len(self._met), _MET):
             self._met[k] = -1
-        self._values[_OCV_PPM] = 0
+        self._values[_OCV_PPM] = self._values[_SHORT] = 0
+        self.update(0)
 
     def compare(self, k, h, capacity_ppm):
         """OCV against ledger: charge between two rested voltages of cell `k` is the cathode's content between them,

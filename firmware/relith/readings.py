@@ -53,7 +53,7 @@ class Readings:
         self.pulse_switch = 0
         self.hardware_trip = 0  # 1 when the independent cut-off has acted
         # the user's side
-        self.user_consent = 0  # 1: interventions allowed now (load and calendar agree)
+        self.user_consent = 0  # 1: interventions allowed now (load and calendar agree); 2: no line, the link alone says
         self.user_free_s = 0  # seconds the user does not need the cell from now on (0: not known)
         self.user_full_in_s = -1  # seconds until the user needs it full; -1: no deadline
         self.clock_known = 0  # 1 when wall-clock time survived (RTC or host); else no calendar, no rest

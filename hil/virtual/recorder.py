@@ -225,10 +225,15 @@ class Recorder:
     def talk(self) -> None:
         """Frames on the link: sound ones, damaged ones, stray bytes, a stop that is heard and taken back."""
         self.tick(100, frame=codec.encode("hello", {}, 0, 0))
+        link, key = self.bms.link, self.bms.profile.link_key
         for name in ("stop", "resume"):
             self.run(2, 100)
-            link, code = self.bms.link, codec.COMMANDS[name][0]
-            sound = codec.encode("command", {"command": code, "a": 0, "b": 0}, link.session, link.expected)
+            asked, code = "command", codec.COMMANDS[name].code
+            fields = {"command": code, "a": 0, "b": 0}
+            if codec.COMMANDS[name].challenged(0):
+                self.tick(100, frame=codec.encode("challenge", {}, link.session, link.expected))
+                asked, fields["answer"] = "answer", codec.answer(key, link.nonce, code, 0, 0)
+            sound = codec.encode(asked, fields, link.session, link.expected)
             self.tick(100, frame=sound)
             self.run(3, 100)
             self.tick(100, frame=sound)  # again: refused

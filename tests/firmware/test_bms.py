@@ -154,6 +154,44 @@ def test_commissioning_believes_the_profile():
     assert world.bms.gate.calibrated_until_s > world.bms.clock.seconds
 
 
+@pytest.mark.safety(12, 15)
+def test_while_a_fault_is_still_there_no_cell_is_commissioned():
+    """Refused whole, with the reason, and nothing written for it."""
+    world = lived("none")
+    world.alter = lambda r: setattr(r, "hardware_trip", 1)
+    world.run(3).run(3)
+    bms, writes = world.bms, world.store.writes
+    before = [bms.inventories[0], bms.estimates[0], bms.gate.calibrated_until_s]
+    assert REASONS[bms.command(8, 0, 0)] == "the fault is still there" and bms.protection.latched
+    assert [bms.inventories[0], bms.estimates[0], bms.gate.calibrated_until_s] == before
+    world.run(3)
+    assert world.state == "FAULT" and world.store.writes == writes
+    world.alter = None
+    world.run(3)
+    assert bms.command(8, 0, 0) == 0 and bms.protection.latched == 0 and bms.inventories[0] is not before[0]
+    world.run(1).run(3)
+    assert world.state == "IDLE"
+
+
+@pytest.mark.safety(8, 12)
+def test_a_soft_short_goes_with_its_cell_but_not_while_another_fault_stands():
+    world = lived("none")
+    world.bms.short_suspected = 1
+    world.run(3)
+    assert world.alarms() == ["soft_short"] and world.bms.clear() and world.state == "FAULT"
+    world.alter = lambda r: setattr(r, "hardware_trip", 1)
+    world.run(3)
+    assert world.bms.commission() and world.bms.short_suspected
+    world.run(3)
+    assert world.alarms() == ["hardware_trip", "soft_short"]
+    world.alter = None
+    world.run(3)
+    assert world.bms.clear()  # of the short
+    assert world.bms.commission() == 0
+    world.run(1).run(3)
+    assert world.alarms() == [] and world.state == "IDLE"
+
+
 # -- safe whatever happens -----------------------------------------------------------------------------------------
 
 

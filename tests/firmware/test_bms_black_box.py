@@ -3,6 +3,8 @@
 import struct
 
 import pytest
+from relith.bms import Bms
+from relith.journal import FAILED_MOST, MOST, OWN_MOST
 
 from host_sim.tables import STATES, TABLE
 from tests.firmware.rigging import Store, World, lived
@@ -73,6 +75,57 @@ def test_a_latch_while_it_boots_is_kept_as_well():
     rows = box(world.bms)
     assert world.state == "FAULT" and [row[5] >> 16 for row in rows] == [0] * len(rows)
     assert World(store=world.store).bms.black_box.kept == world.bms.black_box.kept
+
+
+def failed(world):
+    """A tick fails; the journal is asked, by a start, what it was."""
+    kept, world.bms.gate.watch = world.bms.gate.watch, lambda bms: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        world.tick(100, 0)
+    world.bms.gate.watch = kept
+    assert world.bms.black_box.kept
+    return box(Bms(world.p, world.store))
+
+
+def torn(world):
+    """The power has failed within the last record."""
+    slot = 1 - world.bms.journal._slot
+    world.store.slots[slot] = world.store.slots[slot][:500]
+    return World(share=0.5, store=world.store, policy="none")
+
+
+def used_up(records):
+    def spent(world):
+        world.bms.journal.day_records = records
+        world.bms.save(0)
+        return World(share=0.5, store=world.store, policy="none")
+
+    return spent
+
+
+@pytest.mark.safety(10, 14)
+@pytest.mark.parametrize("spoil", [torn, used_up(OWN_MOST), used_up(MOST)])
+def test_a_failed_tick_is_in_the_journal_whatever_was_written_today(spoil):
+    world = spoil(lived("none"))
+    assert not world.bms.journal.may(world.bms.clock.seconds, OWN_MOST)
+    world.run(5)
+    seconds = world.bms.clock.seconds
+    rows = failed(world)
+    assert rows == box(world.bms) and seconds - 1 <= rows[-1][0] <= seconds + 1
+
+
+@pytest.mark.safety(11, 14)
+def test_failed_ticks_without_end_are_kept_as_long_as_there_is_room():
+    """Then the first since a person cleared stands, and none wears the flash."""
+    world = lived("none")
+    first = failed(world)
+    for _ in range(FAILED_MOST):
+        world = World(share=0.5, store=world.store, policy="none")
+        rows = failed(world)
+    assert world.bms.journal.day_records == FAILED_MOST and rows[:8] == first[-8:]
+    writes = world.store.writes
+    world = World(share=0.5, store=world.store, policy="none")
+    assert failed(world) == rows and world.store.writes == writes
 
 
 @pytest.mark.safety(14)

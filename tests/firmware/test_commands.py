@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from relith import commands
+from relith import commands, journal
 from relith.bms import Bms
 from relith.profile import Profile
 from relith.readings import Readings
@@ -124,17 +124,33 @@ def test_a_latch_is_cleared_when_its_fault_is_gone(board):
     assert tables.STATES[board.bms.machine.state] != "FAULT"
 
 
-@pytest.mark.parametrize("given", [0, 1])
-def test_consent_over_the_link_counts_for_the_line(board, given):
-    board.readings.user_consent = 1 - given
-    board.client.command("consent", given)
-    board.readings.user_consent = 1 - given
+@pytest.mark.safety(1, 4)
+@pytest.mark.parametrize("line, told, holds", [
+    (1, -1, 1), (1, 0, 0), (1, 1, 1),
+    (0, -1, 0), (0, 0, 0), (0, 1, 0),  # a line that says no is not talked over
+    (2, -1, 0), (2, 0, 0), (2, 1, 1),  # no line on this board
+])  # fmt: skip
+def test_consent_is_given_by_line_and_link_together(board, line, told, holds):
+    board.client.command("consent", told)
+    board.readings.user_consent = line
     board.tick()
-    assert board.readings.user_consent == given
-    board.client.command("consent", -1)
-    board.readings.user_consent = 1 - given
-    board.tick()
-    assert board.readings.user_consent == 1 - given
+    assert board.readings.user_consent == holds
+
+
+@pytest.mark.safety(1, 4)
+def test_leave_is_taken_without_a_challenge_and_given_with_one_alone(board):
+    """A stray or replayed stream may stop and refuse; it takes neither back (rule 1)."""
+    board.client.key = b"wrong"
+    board.client.command("stop")
+    board.client.command("consent", 0)
+    for name, a in (("resume", 0), ("consent", 1), ("consent", -1)):
+        with pytest.raises(Refused, match="answer"):
+            board.client.command(name, a)
+        assert board.bms.gate.stopped == 1 and board.bms.wishes.consent == 0
+    board.client.key = board.bms.profile.link_key
+    board.client.command("resume")
+    board.client.command("consent", 1)
+    assert board.bms.gate.stopped == 0 and board.bms.wishes.consent == 1
 
 
 def test_the_calendar_runs_down(board):
@@ -257,6 +273,40 @@ def test_an_unreadable_slot_is_nothing_to_download(board):
     assert board.client.download("black_box") == b""
 
 
+@pytest.mark.safety(4, 11)
+def test_no_session_that_was_given_a_nonce_comes_back(board):
+    """A start that the journal does not hold yet is written there first, or there is no nonce."""
+    store = board.bms.journal.store
+    board.bms.journal.day_records = journal.OWN_MOST
+    board.bms.save(0)
+    sessions = []
+    for _ in range(journal.MOST - journal.OWN_MOST + 3):
+        again = Board(store)
+        assert not again.bms.journal.written
+        again.client.hello()
+        try:
+            again.client.command("reboot")
+            sessions.append(again.bms.link.session)
+        except Refused as error:
+            assert "the journal was written too often today" in str(error) and not again.bms.wishes.restart
+    assert len(set(sessions)) == len(sessions) == journal.MOST - journal.OWN_MOST
+    again.client.command("stop")  # what takes leave is heard all the same
+    assert again.bms.gate.stopped == 1
+
+
+@pytest.mark.safety(4)
+def test_a_flash_that_cannot_be_written_takes_no_dangerous_command():
+    class Full(type(Board().bms.journal.store)):
+        def write(self, slot, data):
+            raise OSError(28)
+
+    again = Board(Full())
+    again.client.hello()
+    with pytest.raises(Refused, match="the flash could not be written"):
+        again.client.command("clear_latch")
+    again.client.command("stop")
+
+
 @pytest.mark.safety(12)
 # ---- the log
 def test_the_log_keeps_changes_and_refusals(board):
@@ -289,6 +339,7 @@ def test_wishes_to_the_second():
     assert (readings.user_consent, readings.user_free_s, readings.user_full_in_s, readings.clock_known) == (1, 7, 9, 0)
     wishes.free_until_s, wishes.full_at_s, wishes.consent, wishes.day = 130, 140, 0, 0
     for now_s, free_s, full_s in ((100, 30, 40), (130, 0, 10), (131, 0, 9), (140, 0, 0), (141, 0, 0)):
+        readings.user_consent = 1
         wishes.apply(readings, now_s)
         assert (readings.user_free_s, readings.user_full_in_s) == (free_s, full_s)
     assert readings.user_consent == 0 and readings.clock_known == 1

@@ -2,6 +2,7 @@
 
 import pytest
 from relith.inventory import INFERRED, MEASURED, UNKNOWN
+from relith.journal import MOST
 
 from host_sim.tables import REASONS
 from tests.firmware.gate_worlds import EXTRAS_WHY as WHY
@@ -73,10 +74,38 @@ def test_no_token_too_many_uses_and_twice_in_a_day():
     assert world.bms.gate.extras.uses == 0 and arm(world.bms, CHARGING, 1) == WHY["UNARMED"]
 
 
-def test_it_does_not_outlive_a_loss_of_power():
-    world = asked(HEATING)
+@pytest.mark.safety(9)
+def test_a_loss_of_power_ends_it_and_wins_no_use_back():
+    """What was asked for is gone, its day goes on; another's may be asked for."""
+    world = asked(HEATING, 3)
     again = World(store=world.store, policy="none", **EXTRAS)
     assert again.bms.gate.extras.uses == 0
+    for _ in range(3):
+        again = World(store=world.store, policy="none", **EXTRAS)
+        assert again.bms.command(13, HEATING, 1) == WHY["USES"]
+    assert again.bms.command(13, STRIP, 1) == 0
+    again.run(86_401)
+    assert again.bms.command(13, HEATING, 3) == 0
+    again = World(store=world.store, policy="none", **EXTRAS)
+    assert again.bms.command(13, HEATING, 1) == WHY["USES"]
+
+
+@pytest.mark.safety(9)
+def test_without_a_record_of_its_day_it_is_not_begun():
+    world = named()
+    world.bms.journal.day_records = MOST
+    assert world.bms.command(13, HEATING, 1) == WHY["WORN"] and world.bms.gate.extras.uses == 0
+    world.bms.journal.day_records = 0
+    world.store.broken = True
+    world.bms.command(13, HEATING, 1)
+    assert world.bms.journal_bad and world.bms.gate.standing(world.bms) == WHY["JOURNAL"]
+
+
+def test_days_of_the_wrong_size_are_refused():
+    extras = named().bms.gate.extras
+    for size in (0, 19, 21, 24):
+        assert extras.unpack(bytes(size)) is False and len(extras.until_s) == 5
+    assert extras.unpack(bytes(range(20))) and extras.pack() == bytes(range(20))
 
 
 # -- pulses -------------------------------------------------------------------------------------------------------

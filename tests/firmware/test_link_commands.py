@@ -25,7 +25,7 @@ def test_done_says_what_the_controller_says(host):
     done = host.reply("command", ask("stop"))
     assert (done["refusal"], done["reason"], done["message"], done["expected"]) == (REFUSAL["CONTROLLER"], 9, 1, 1)
     host.board.bms.says = 0
-    done = host.reply("command", ask("resume"))
+    done = host.reply("command", ask("disarm"))
     assert (done["refusal"], done["reason"]) == (0, 0)
     assert host.board.bms.log == [(1, REFUSAL["CONTROLLER"], 9)], "what is done is no refusal"
 
@@ -64,14 +64,14 @@ def test_wrong_length_is_refused(host, name):
 
 
 def test_one_frame_a_tick_in_order(host):
-    for name in ("stop", "resume", "disarm"):
+    for name in ("stop", "disarm", "storage"):
         host.put("command", ask(name))
     host.board.arriving = [b"".join(host.board.arriving)]
     for count in range(1, 4):
         (done,) = host.replies()
         assert done["expected"] == count
         assert len(host.board.bms.commands) == count
-    assert [code for code, _, _ in host.board.bms.commands] == [COMMAND[name] for name in ("stop", "resume", "disarm")]
+    assert [code for code, _, _ in host.board.bms.commands] == [COMMAND[name] for name in ("stop", "disarm", "storage")]
 
 
 def test_a_greeting_is_a_frame_as_well(host):

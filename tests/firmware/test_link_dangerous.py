@@ -9,7 +9,8 @@ from hil.codec import MOST, answer
 from tests.firmware.link_host import COMMAND, KEY, Host, ask
 from tests.link_stub import Board
 
-DANGEROUS = [("clear_latch", 0), ("arm", 30), ("calibrate", 5), ("commission", 0), ("reboot", 0)]
+DANGEROUS = [("clear_latch", 0), ("arm", 30), ("calibrate", 5), ("commission", 0), ("reboot", 0), ("resume", 0),
+             ("consent", 1), ("consent", -1)]  # fmt: skip
 
 
 @pytest.mark.safety(4)
@@ -19,6 +20,26 @@ def test_a_dangerous_command_answers_a_challenge(host, name, a):
     assert host.board.bms.commands == []
     assert host.dangerous(name, a)["refusal"] == 0
     assert host.board.bms.commands == [(COMMAND[name], a, 0)]
+
+
+@pytest.mark.safety(4)
+def test_a_refusal_needs_no_challenge_and_may_have_one(host):
+    assert host.reply("command", ask("consent", 0))["refusal"] == 0
+    assert host.dangerous("consent", 0)["refusal"] == 0
+    assert host.board.bms.commands == [(COMMAND["consent"], 0, 0)] * 2
+
+
+@pytest.mark.safety(4)
+def test_no_nonce_before_the_start_is_in_the_journal(host):
+    """Or the session could come back, and with it the nonce."""
+    host.board.bms.unrecorded = 58
+    done = host.reply("challenge")
+    assert (done.name, done["refusal"], done["reason"]) == ("done", REFUSAL["CONTROLLER"], 58)
+    right = ask("arm", 1) | {"answer": answer(KEY, host.board.link.nonce, COMMAND["arm"], 1, 0)}
+    assert host.reply("answer", right)["refusal"] == REFUSAL["ANSWER"]
+    assert host.board.bms.commands == []
+    host.board.bms.unrecorded = 0
+    assert host.dangerous("arm", 1)["refusal"] == 0
 
 
 @pytest.mark.parametrize("name, a", DANGEROUS)

@@ -39,7 +39,7 @@ def test_fingerprint_is_current():
 
 def test_the_dangerous_commands():
     assert {name for name, command in COMMANDS.items() if command.dangerous} == {
-        "clear_latch", "arm", "calibrate", "commission", "reboot", "commit_profile", "extra",
+        "clear_latch", "arm", "calibrate", "commission", "reboot", "commit_profile", "extra", "resume", "consent",
     }  # fmt: skip
 
 
@@ -216,10 +216,10 @@ def test_empty_frames_between_two_are_nobodys(host):
     """What is left of a board's buffer is sent as zeros: empty frames."""
     host.put("command", ask("stop"))
     first = host.board.arriving.pop()
-    host.put("command", ask("resume"))
+    host.put("command", ask("disarm"))
     host.board.arriving = [b"\0\0" + first + b"\0\0\0" + host.board.arriving.pop()]
     host.replies(3)
-    assert [code for code, _, _ in host.board.bms.commands] == [COMMAND["stop"], COMMAND["resume"]]
+    assert [code for code, _, _ in host.board.bms.commands] == [COMMAND["stop"], COMMAND["disarm"]]
     assert not any(host.board.link.counts)
 
 
