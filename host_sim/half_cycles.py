@@ -164,6 +164,7 @@ class Lives:
         early, early_s = np.zeros(self.n), np.zeros(self.n)
         weighted = np.zeros(self.n)  # charge times rate
         low, ended = np.zeros(self.n, bool), np.zeros(self.n, bool)
+        last = np.zeros(self.n)  # rate at which each cell's own discharge ended
         more = {}
         self._measure_resistance(segments[0][0])
         if pulse_c is not None and np.any(pulse_s > 0):
@@ -185,10 +186,12 @@ class Lives:
             weighted -= moved * rate
             early = early + part
             early_s = early_s + part / rate * 3600.0
-            low |= (events == V_MIN) | (events == DEPLETED)
+            low |= ~ended & ((events == V_MIN) | (events == DEPLETED))
+            last = np.where(ended, last, rate)
             ended |= low | (total >= depth - 1e-9)
             k += 1
         self.anode_limited = np.where(low, self.truth()["active"] < BARE, self.anode_limited)
+        more["end_permille"] = 1e3 * last
         more["rate_permille"] = 1e3 * weighted / np.maximum(total, 1e-9)
         more["early_rate_permille"] = np.where(early_s > 0, early / np.maximum(early_s, 1e-9) * 3.6e6, 0.0)
         return self._totals(-1, -total, time_s, np.where(low, END_LOW, END_STOPPED), self.v_min, more)
