@@ -23,6 +23,7 @@ from relith.profile import Profile, ProfileError
 from hil.names import Plan, module_of, plan, source_name
 from hil.shorten import beside, pooled, shorten, sorted_first, together
 from hil.shorten import readable as _readable
+from hil.squeeze import squeezed
 from host_sim.errors import InputError
 from host_sim.loop import NEW_BOARD
 from host_sim.profiles import checked
@@ -67,7 +68,8 @@ def build(board: str, profile: Path) -> dict[str, bytes]:
     files = {str(path.relative_to(FIRMWARE)): path for path in sources}
     names = firmware_plan()
     short = {name: shorten(name, path.read_text(), names) for name, path in files.items()}
-    short = {name: pooled(text) for name, text in together(short).items() if text}  # a package needs no file of its own
+    short = {name: text for name, text in together(short).items() if text}  # a package needs no file of its own
+    short = {name: pooled(squeezed(text)) for name, text in short.items()}
     ways = _compiled(short), _compiled({name: sorted_first(text) for name, text in short.items()})
     image = {name.removesuffix(".py") + ".mpy": min((way[name] for way in ways), key=len) for name in short}
     image["board.mpy"] = image.pop(f"boards/{board}.mpy")

@@ -179,10 +179,10 @@ def shorten(name: str, text: str, plan: Plan) -> str:
 
 
 def _shortened(module: str, text: str, plan: Plan, own: set[str]) -> str:
-    return _unparsed(_Shortener(plan, module, own).visit(ast.parse(text)))
+    return unparsed(_Shortener(plan, module, own).visit(ast.parse(text)))
 
 
-def _unparsed(tree):
+def unparsed(tree):
     return "".join(_bare(line) + "\n" for line in ast.unparse(ast.fix_missing_locations(tree)).splitlines())
 
 
@@ -241,15 +241,18 @@ def pooled(text: str) -> str:
     tree = ast.parse(text)
     pool = _Pool()
     pool.visit(tree)
-    taken = {value for x in ast.walk(tree) for _, value in ast.iter_fields(x) if isinstance(value, str)}
-    names = (*reversed(ascii_letters), *("_" + letter for letter in ascii_letters))
-    free = (short for short in names if short not in taken)
-    for number, places in pool.found.items():
+    nodes = [x for x in ast.walk(tree) if not isinstance(x, ast.Attribute)]
+    taken = {value for x in nodes for _, value in ast.iter_fields(x) if isinstance(value, str)} | PUBLIC
+    there = Counter(x.attr for x in ast.walk(tree) if isinstance(x, ast.Attribute))  # in the table of names already
+    names = (*(name for name, _ in there.most_common()), *reversed(ascii_letters), *("_" + c for c in ascii_letters))
+    free = (short for short in dict.fromkeys(names) if short not in taken)
+    name = next(free)
+    for number, places in pool.found.most_common():
         size = 1 + (number.bit_length() + 7) // 7  # with the opcode before it
-        if 64 <= number < 1 << 30 and places * (size - 2) > size + 6:  # what binding it takes, and its name
-            pool.names[number] = next(free)
+        if 64 <= number < 1 << 30 and places * (size - 2) > size + (4 if name in there else 6):  # to bind it
+            pool.names[number], name = name, next(free)
     bound = "".join(f"{name} = {number}\n" for number, name in pool.names.items())
-    return bound + _unparsed(pool.visit(tree)) if bound else text
+    return bound + unparsed(pool.visit(tree)) if bound else text
 
 
 def sorted_first(text: str) -> str:
