@@ -31,7 +31,6 @@ DEPTHS = (0.1, 0.25, 0.5, 1.0)
 TEMPS_DEGC = (-10.0, 0.0, 10.0, 25.0, 35.0, 45.0)
 PULSE_RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 PULSE_REFERENCE = 1.0
-WORN_S = 480
 PULSE_S = (15, 30, 60, 90, 120, 180, 240, 480, 1200, 3600)
 
 
@@ -96,14 +95,14 @@ def measured_priors(lives, reference=0.3, cycles=12):
     lives.charge(reference)
     full = lives.cells.state()
 
-    def corroded(rate):
-        """Share of the isolated lithium that corrodes in WORN_S at `rate`, with what time corrodes of the deposit."""
+    def corroded(rate, seconds):
+        """Share of the isolated lithium that corrodes so long at `rate`, with what time corrodes of the deposit."""
         lives.cells.restore(full)
         before, dead = lives.cells.total("corroded"), lives.cells.isolated_mah_cm2
-        lives.advance(Control.current(-rate * lives.one_c_a), WORN_S)
+        lives.advance(Control.current(-rate * lives.one_c_a, v_min=lives.v_min), seconds)
         return float((lives.cells.total("corroded") - before)[0] / dead[0])
 
-    worn = corroded(PULSE_REFERENCE) - corroded(0.0)
+    worn = [max(0.0, corroded(PULSE_REFERENCE, seconds) - corroded(0.0, seconds)) for seconds in PULSE_S]
     ma_cm2 = lives.nominal * np.array(PULSE_RATES)
     speed = np.array([drift_um_per_h(lives.cells._p[0], j, 1.0) for j in ma_cm2])
     early = lives.cells.parameters[0].value("early_mah_cm2") / lives.nominal
@@ -115,7 +114,7 @@ def measured_priors(lives, reference=0.3, cycles=12):
         "pulse_early_ppm": round(1e6 * early),
         "pulse_way_s": [0, *way_s],
         "pulse_share_permille": [0, *_permille(shares)],
-        "pulse_corroded_ppm": round(1e6 * max(0.0, worn) / way_s[PULSE_S.index(WORN_S)]),
+        "pulse_corroded_permille": [0, *_permille(np.maximum.accumulate(worn))],
     }
     lives.cells.restore(empty)
     lives.charge(reference)
@@ -194,7 +193,7 @@ def profile_figures(data: dict) -> dict:
     for name in figures:
         if name.endswith("_rate_permille"):
             figures[name] = [round(rate / one_c) for rate in figures[name]]
-    figures["pulse_corroded_ppm"] = round(figures["pulse_corroded_ppm"] * one_c)
+    figures["pulse_corroded_permille"] = [round(share * one_c) for share in figures["pulse_corroded_permille"]]
 
     def spread(values):
         return round(1000 * np.hypot(CELL_SPREAD, np.std(np.log(values))))

@@ -105,8 +105,8 @@ def moved_ppm(profile, h):
     other_s = pulse_way_s(p, fast, length_s, h.temp_cdegc)
     if other_s > way_s:
         way_s, rate = other_s, fast
-    corroded = min(way_s * p.pulse_corroded_ppm * rate // 1000, 500000)
-    return table(p.pulse_way_s, p.pulse_share_permille, way_s) * 1000, corroded
+    corroded = table(p.pulse_way_s, p.pulse_corroded_permille, way_s) * rate
+    return table(p.pulse_way_s, p.pulse_share_permille, way_s) * 1000, min(corroded, 500000)
 
 
 def rest_share_ppm(profile, rest_s):

@@ -73,7 +73,7 @@ class Scheduler:
         # what the user's own life is like, each a mean over some cycles
         self._depth_ppm = 1000000
         self._empty = 500  # per mille of the discharges that end at the cut-off
-        # how far discharges move isolated lithium, that times their rate, and what share it returns
+        # how far discharges move isolated lithium, what share of it corrodes then and what share returns, ppm
         self._own_way_s = self._own_worn = self._own_share = 0
         self._rots_ppm = 0  # what time corrodes of the deposit while it is discharged
         self._strips = 1000  # how much the rate of the user's own discharges isolates, per mille of the reference
@@ -138,7 +138,8 @@ class Scheduler:
             self._rots_ppm += (min(rots, 1000000) - self._rots_ppm) // (4 if self._rots_ppm else 1)
             self._own_way_s += (way - self._own_way_s) // 4
             self._own_share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s) * 1000
-            self._own_worn += (way * rate // 1000 - self._own_worn) // 4
+            worn = table(p.pulse_way_s, p.pulse_corroded_permille, way) * rate
+            self._own_worn += (worn - self._own_worn) // 4
 
     def _compact(self):
         """The rate below which slower charging isolates hardly less."""
@@ -224,7 +225,7 @@ class Scheduler:
         self.rest_s = rest_s
         return _WHY_GAIN_REST
 
-    # -- plans, in a cycle: a pulse is (share returned, way times rate, cost, SEI and isolation spared, per mille of 1C,
+    # -- plans, in a cycle: a pulse is (share returned, share corroded, cost, SEI and isolation spared, per mille of 1C,
     # seconds), a rest (share freed, cost, seconds), a step both
 
     def _rests(self):
@@ -253,6 +254,7 @@ class Scheduler:
                     break
                 way = pulse_way_s(p, permille, length_s, temp_cdegc)
                 share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s + way) * 1000 - self._own_share
+                worn = table(p.pulse_way_s, p.pulse_corroded_permille, way) * permille
                 if part < 4:  # where the dead band ends is not known: below the published strength half is believed
                     share //= 2
                 charge = permille * length_s * 5 // 18  # ppm: so much less waits to be stripped, and is stripped sooner
@@ -260,7 +262,7 @@ class Scheduler:
                 spared = 2000 * charge // self._depth_ppm  # per mille of what time binds while it is discharged
                 isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, permille)
                 clean = charge * (1000000 - isolates * 1000000 // self._strips) // self._depth_ppm
-                pulses.append((share, way * permille // 1000, cost, spared, clean, permille, length_s))
+                pulses.append((share, worn, cost, spared, clean, permille, length_s))
         return pulses
 
     def _begin(self, estimates, pulses, rests, action):
@@ -376,7 +378,7 @@ class Scheduler:
         back = (self._own_share + share) * max(0, pulse) // 1000
         back = min(900000, back + step[1][0] * self._empty // 1000 * max(0, rest) // 1000)
         worn = self._own_worn + worn * self._corrodes // 1000
-        worn = worn * p.pulse_corroded_ppm * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
+        worn = worn * min(1000, max(0, pulse)) // 1000  # what moves, corrodes
         both = (back + worn) // 1000
         if both > 900:
             back, worn = back * 900 // both, worn * 900 // both

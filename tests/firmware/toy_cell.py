@@ -46,7 +46,7 @@ PROFILE = {
     "pulse_early_ppm": 200000,
     "pulse_way_s": [0, 40, 110, 300],
     "pulse_share_permille": [0, 20, 150, 200],
-    "pulse_corroded_ppm": 100,
+    "pulse_corroded_permille": [0, 4, 11, 30],
     "dead_layer_uohm": 0,
     "rest_recover_permille": 150,
     "rest_tau_s": 10000,
