@@ -119,14 +119,16 @@ class Scheduler:
             if h.rest_before_s >= p.rest_fixed_s // 2:
                 self._since_rest_s = h.duration_s
             if not self.rest_s or h.rest_before_s > self.rest_s * 9 // 8:
-                self._own_rest_s += (min(h.rest_before_s, 1000000) - self._own_rest_s) // 4
+                slow = 4 if self._own_rest_s else 1  # the first is all there is to go by
+                self._own_rest_s += (min(h.rest_before_s, 100000) - self._own_rest_s) // slow
         else:
             rate, rest = h.rate_permille, h.charge_ppm - h.pulse_ppm
             if h.pulse_s and rest > 0:
                 rate = max(1, (rate * h.charge_ppm - h.pulse_permille * h.pulse_ppm) // rest)
             isolates = table(p.loss_strip_rate_permille, p.loss_strip_factor_permille, rate)
-            self._strips += (isolates - self._strips) // 4
-            self._depth_ppm += (min(max(h.charge_ppm, 10000), 4000000) - self._depth_ppm) // 4
+            slow = 4 if self._rots_ppm else 1
+            self._strips += (isolates - self._strips) // slow
+            self._depth_ppm += (min(max(h.charge_ppm, 10000), 4000000) - self._depth_ppm) // slow
             self._empty += ((1000 if h.end == END_LOW else 0) - self._empty) // 8
             way = pulse_way_s(p, rate, h.duration_s, h.temp_cdegc)
             if not h.pulse_s and h.early_rate_permille > rate:
@@ -135,11 +137,11 @@ class Scheduler:
                 if fast > way:
                     way, rate = fast, early
             rots = corrosion_ppb(p, h.charge_ppm * 1000, 0, 1000, 0, h.duration_s, h.temp_cdegc) // 1000
-            self._rots_ppm += (min(rots, 1000000) - self._rots_ppm) // (4 if self._rots_ppm else 1)
-            self._own_way_s += (way - self._own_way_s) // 4
+            self._rots_ppm += (max(1, min(rots, 1000000)) - self._rots_ppm) // slow
+            self._own_way_s += (way - self._own_way_s) // slow
             self._own_share = table(p.pulse_way_s, p.pulse_share_permille, self._own_way_s) * 1000
             worn = table(p.pulse_way_s, p.pulse_corroded_permille, way) * rate
-            self._own_worn += (worn - self._own_worn) // 4
+            self._own_worn += (worn - self._own_worn) // slow
 
     def _compact(self):
         """The rate below which slower charging isolates hardly less."""
@@ -281,7 +283,7 @@ class Scheduler:
         now = self._now(stores, *best)
         # what is kept can still be taken; but where the room is seen now and then only, it may be taken too late
         now += now // 50 if self._empty < _EMPTIES else -(now // 100)
-        # whether rests will do for now, in a life that offers them every time
+        # a life that offers rests every time has use for them first
         step = _NO_PULSE, rest
         does = self._empty > _EMPTIES and max([self._use(x[0], step, x[5])[0] for x in stores]) > 0
         self._corrodes = 1000

@@ -139,8 +139,9 @@ def after_life(cell, estimates, cycles=6, **readings):
 
 def test_a_pulse_that_corrodes_more_than_it_returns_is_not_asked_for():
     near = [estimate(cathode_ppm=805_000)]
-    for corroded, asked in (([0, 4, 11, 30], True), ([0, 800, 900, 1000], False)):
-        cell = ToyCell(profile(pulse_corroded_permille=corroded, user_rate=0.2), 0)
+    for corroded, asked in (([0, 1, 2, 3], True), ([0, 800, 900, 1000], False)):
+        little = profile(pulse_share_permille=[0, 2, 15, 20], pulse_corroded_permille=corroded, user_rate=0.2)
+        cell = ToyCell(little, 0)
         assert (PULSE in after_life(cell, near)) == asked
 
 
