@@ -69,7 +69,7 @@ _TYPES = (str, bytes, bytearray, list, dict, tuple, int, set, OSError, array.arr
 _BUILT_IN = {
     1: "AssertionError BaseException EOFError Ellipsis GeneratorExit KeyError LookupError NameError NoneType TypeError "
     "SyntaxError IndexError StopIteration SystemExit OverflowError ArithmeticError IndentationError ZeroDivisionError "
-    "NotImplementedError all any args",
+    "all any args",
     2: "bytecode callable chr dir divmod endswith eval exec find format from_bytes globals hash insert "
     "isalpha islower isspace issubclass isupper iter key lstrip locals map next object ord pop popitem pow remove "
     "replace reverse rfind rsplit rstrip sep sort startswith super throw upper",
