@@ -101,8 +101,35 @@ def test_a_plan_reads_the_same_from_its_file(tmp_path):
     assert read_plan(tmp_path / "plan.toml") == plan()
 
 
+def said_until_it_ends(process, look_s=60):
+    """However slowly it gets on; a process that used no processor between two looks hangs."""
+
+    def used():
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]  # utime, stime
+
+    while True:
+        before = used()
+        try:
+            return process.communicate(timeout=look_s)[1]
+        except subprocess.TimeoutExpired:
+            assert used() != before, "hangs"
+
+
+def test_who_waits_for_a_process_notices_that_it_hangs():
+    going = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    going.send_signal(signal.SIGSTOP)
+    os.waitpid(going.pid, os.WUNTRACED)
+    with pytest.raises(AssertionError, match="hangs"):
+        said_until_it_ends(going, 0.1)
+    going.send_signal(signal.SIGCONT)
+    going.stdin.write("\n")
+    going.stdin.flush()
+    assert said_until_it_ends(going) == "" and going.returncode == 0
+
+
 def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
-    # 6000 chunks: the campaign cannot be over before the interrupt arrives, however busy the machine
+    # 6000 chunks: the campaign cannot be over before the interrupt arrives, however busy the machine; one that
+    # overhears it does them all and ends with 0
     (tmp_path / "plan.toml").write_text(TOML.replace("cells = 5", "cells = 3000"))
     long = read_plan(tmp_path / "plan.toml")
     command = [sys.executable, "-c", "from host_sim.cli import main; main()", "campaign", tmp_path / "plan.toml"]
@@ -113,7 +140,7 @@ def test_ctrl_c_leaves_no_traceback_and_what_is_done(tmp_path):
     )  # fmt: skip
     first = going.stderr.readline()
     os.killpg(going.pid, signal.SIGINT)
-    said = first + going.communicate(timeout=60)[1]
+    said = first + said_until_it_ends(going)
     assert going.returncode == 130 and "Traceback" not in said and "interrupted" in said
     done = sorted(int(path.stem.removeprefix("chunk-")) for path in out.glob("chunk-*"))
     assert 0 < len(done) < len(long.chunks)
