@@ -17,8 +17,6 @@ from hil.names import HOMES, PUBLIC, Plan, groups_of, module_of, stored, tables_
 
 _SHORT = 122  # names whose place in a file's table takes a byte, but for some that come of themselves
 _FIXED = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.Tuple)  # an expression of these alone, the compiler works out
-
-
 _TABLES = {"COMMANDS", "PERMITS", "READINGS", "TO_HOST"}  # of rows that are asked by place alone
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from relith.halfcycle import COLD_CDEGC
 
 from host_sim.cell import load_parameters
 from host_sim.half_cycles import Lives, Sensor, SensorClass
@@ -20,7 +21,7 @@ WINDOW = {"NMC811": (3.0, 4.2), "LFP": (2.5, 3.6)}
 NOMINAL_MAH_CM2 = 4.0
 TAPER_PERMILLE = 50
 RATE = 0.3
-COLD_DEGC = 5.0  # below, a rested voltage does not qualify (firmware/relith/halfcycle.py)
+COLD_DEGC = COLD_CDEGC / 100  # below, a rested voltage does not qualify
 END_OF_LIFE = 0.3  # of nominal capacity; a cell that has delivered less in a discharge is not looked at any more
 # 1 sigma of the cells about the mean: of the logarithm, and relative
 LOG_SPREAD = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from relith.halfcycle import _SETTLE_S, _SETTLE_UV, EARLY_PPM, END_HIGH, END_LOW, END_STOPPED, HalfCycle
+from relith.halfcycle import EARLY_PPM, END_HIGH, END_LOW, END_STOPPED, SETTLE_S, SETTLE_UV, HalfCycle
 
 from host_sim.cell import CellBatch, Control
 from host_sim.cell.layout import DEPLETED, I_MIN, V_MIN
@@ -135,12 +135,12 @@ class Lives:
             self._hourly_v = np.array(hours)
         left_s = seconds - 3600.0 * len(hours)
         if qualified is None:
-            last_s = np.minimum(left_s, _SETTLE_S)
+            last_s = np.minimum(left_s, SETTLE_S)
             self.advance(Control.rest(), left_s - last_s)
             before_v = self.cells.voltage_v.copy()
             self.advance(Control.rest(), last_s)
             moved_uv = np.abs(self.cells.voltage_v - before_v) * 1e6
-            qualified = (seconds >= _SETTLE_S) & ((moved_uv <= _SETTLE_UV) | (last_s < _SETTLE_S))
+            qualified = (seconds >= SETTLE_S) & ((moved_uv <= SETTLE_UV) | (last_s < SETTLE_S))
         else:
             self.advance(Control.rest(), left_s)
         self._rest_s = self._rest_s + seconds

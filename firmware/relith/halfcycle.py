@@ -15,9 +15,9 @@ TURN_PPM = const(5000)  # charge against the direction that makes a turn, and th
 EARLY_PPM = const(50000)  # `early_rate_permille` is the mean over so much
 _STOP_S = const(60)  # without current: the half-cycle has ended
 _LONG_REST_S = const(1800)  # the same direction afterwards is a new half-cycle
-_SETTLE_S = const(600)  # voltage is compared over this time ...
-_SETTLE_UV = const(2000)  # ... and has settled when it moved less (3.3 µV/s; fuel gauges take 4)
-_COLD_CDEGC = const(500)  # outside these, a rested voltage does not qualify
+SETTLE_S = const(600)  # voltage is compared over this time ...
+SETTLE_UV = const(2000)  # ... and has settled when it moved less (3.3 µV/s; fuel gauges take 4)
+COLD_CDEGC = const(500)  # outside these, a rested voltage does not qualify
 _HOT_CDEGC = const(4500)
 _NEAR_UV = const(5000)  # noise at a cut-off
 _STRING_UV = const(20000)  # a cell this far above the cut-off was not the one that ended the discharge
@@ -304,10 +304,10 @@ class Tracker:
                 self._ended(main.end)
         if not belief.voltage_good or not belief.temp_good:
             self._then_s = -1
-        elif self._then_s < 0 or self.rest_s - self._then_s >= _SETTLE_S:
-            steady = self._then_s >= 0 and belief.min_cdegc >= _COLD_CDEGC and belief.max_cdegc <= _HOT_CDEGC
+        elif self._then_s < 0 or self.rest_s - self._then_s >= SETTLE_S:
+            steady = self._then_s >= 0 and belief.min_cdegc >= COLD_CDEGC and belief.max_cdegc <= _HOT_CDEGC
             for k in range(len(self._uv)):
-                if abs(r.cell_uv[k] - self._then_uv[k]) > _SETTLE_UV * (self.rest_s - self._then_s) // _SETTLE_S:
+                if abs(r.cell_uv[k] - self._then_uv[k]) > SETTLE_UV * (self.rest_s - self._then_s) // SETTLE_S:
                     steady = False
                 self._then_uv[k] = r.cell_uv[k]
             self._then_s = self.rest_s

@@ -21,6 +21,7 @@ from tests.firmware.test_journal import Store as CutStore
 
 HISTORIES = 10_000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 200
 PROFILE = profile(policy="none")
+TWICE = 2 * len(encode(0, memory.pack_all(Bms(PROFILE, CutStore(STORES[0])))))  # bytes: a latch is kept in both slots
 
 
 def latched():
@@ -175,13 +176,11 @@ def test_random_histories_of_a_controller_with_one_cut_each():
         fatal = rng.randrange(steps + 1)  # 0: the first start itself
         old = wanted = None
         try:
-            store.cut = (
-                rng.randrange(3600) if fatal == 0 else None
-            )  # a record is 1774 bytes, a latch's is written twice
+            store.cut = rng.randrange(TWICE) if fatal == 0 else None
             bms = Bms(PROFILE, store)
             for step in range(1, steps + 1):
                 old = Journal(store).load()
-                store.cut = rng.randrange(3600) if step == fatal else None
+                store.cut = rng.randrange(TWICE) if step == fatal else None
                 lives(rng, bms)
         except PowerCutError:
             wanted = memory.pack_all(bms) if old else None  # what it was about to write
