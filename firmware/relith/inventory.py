@@ -35,7 +35,8 @@ ANCHOR_OCV, ANCHOR_FULL, ANCHOR_EMPTY, ANCHOR_BARE = 1, 2, 3, 4  # rested, charg
 _PPB = const(1000)  # ppb per ppm
 _END_SIGMA = const(350000)  # metal left in reach at an anode-limited end, and for each permille of 1C at that end
 _END_RATE = const(1600)
-_OCV_SIGMA = const(500000)  # of a rested voltage beside the sensor's: the profile's table, what has not settled
+_OCV_SIGMA = const(700000)  # of a rested voltage beside the sensor's: the profile's table, wrong alike every time,
+_UNREST_S = const(1500)  # and as much again after so long a rest: what has not settled
 _FULL_SIGMA = const(400000)  # repeatability of a full charge
 _FACTOR_DRIFT = const(40000000)  # random walk of a learned factor per cycle, ppb
 _RECOVER_NOISE_PERMILLE = const(150)  # what one recovery scatters about its expectation
@@ -55,6 +56,8 @@ _GAIN_PPM = const(200)
 _GATE = const(4)  # sigma: an anchor further off than this is no chance
 _STRANGE = const(80000000)  # and further off than this, another cell
 _LONG = const(40000000)
+_LACK_PPM = const(12000)  # of a full cathode's content at the cut-off, beside the current's drop
+_PLAIN = const(30000)  # ppm of content that the drop at an end is in doubt by, and still the cathode was full
 _DOUBTED = const(2)  # `kept[LOST]` between such an anode-limited end and the next end
 _FORMED = const(2000)  # cycles after which a contradiction means another cell, per mille
 _OUT_PPM = const(4000000)  # the loss per cycle is that of the last cycles, about so many
@@ -165,7 +168,7 @@ class Inventory:
         f, kept, p, resets = self.filter, self.kept, self.profile, self.resets
         self.anchors = []
         if h.ocv_before_uv and not kept[OCV_USED]:
-            self._anchor_ocv(h.ocv_before_uv)
+            self._anchor_ocv(h.ocv_before_uv, h.rest_before_s)
         kept = self.kept  # a swapped cell starts anew
         f = self.filter
         charge = h.kind * h.charge_ppm * _PPB
@@ -212,7 +215,7 @@ class Inventory:
         kept[FRESH] = max(0, after - bound)
         self.kept[OCV_USED] = 0
         if h.ocv_after_uv:
-            self._anchor_ocv(h.ocv_after_uv)
+            self._anchor_ocv(h.ocv_after_uv, h.rest_after_s)
             self.kept[OCV_USED] = 1
         if h.kind < 0 and self.resets == resets:  # else the next one tells
             self._dead_layer(h)
@@ -296,7 +299,7 @@ class Inventory:
         micro_ohm = h.resistance_uohm or self.profile.resistance_uohm
         return self.profile.one_c_ua * rate_permille * micro_ohm // 1000000000
 
-    def _anchor_ocv(self, uv):
+    def _anchor_ocv(self, uv, rest_s):
         """C = Q * content(uv - bias): the sensor's bias stays, so that many rests are not better than one sensor."""
         doubt = 2 * self.profile.voltage_sigma_uv  # as wide as this the slope must hold: a plateau may lie beside it
         high, low = content_ppm(self.profile, uv - doubt)[0], content_ppm(self.profile, uv + doubt)[0]
@@ -304,7 +307,8 @@ class Inventory:
         content = content_ppm(self.profile, uv)[0]
         unsure = per_volt // 1000 * self.profile.voltage_sigma_uv // 1000  # ppb
         if unsure < 30000 * _PPB:  # flatter (LFP) it says nothing; a fifth of the sensor's error is anew each time
-            self._anchor_cathode(ANCHOR_OCV, content, _OCV_SIGMA + unsure // 5, ((VOLT, -per_volt),))
+            unsure = unsure // 5 + _OCV_SIGMA + _OCV_SIGMA * _UNREST_S * _UNREST_S // max(1, rest_s * rest_s)
+            self._anchor_cathode(ANCHOR_OCV, content, unsure, ((VOLT, -per_volt),))
 
     def _full(self, h):
         """C = Q * content at the end voltage less what the taper's current takes off it, but for TAPER, which stays: so
@@ -313,7 +317,7 @@ class Inventory:
         kept, p = self.kept, self.profile
         drop = self._drop_uv(h.end_permille, h) * kept[WARM] // root(warmth(h.temp_cdegc) * 1000)
         cold = drop * (2500 - h.temp_cdegc) // 12500  # diffusion is slower then as well
-        grown = drop - self._taper_uv
+        grown = drop - self._taper_uv - self._taper_uv * self.filter.x[RZERO] // ONE  # since this cell was new
         uv = h.end_uv - self._taper_uv - grown * 2 // 3 - cold
         grown = abs(grown) * _GROWN_PERMILLE // 1000
         unsure = 1 + abs(cold) // 4 + drop * kept[RESISTANCE_SIGMA] // max(1, 3 * kept[RESISTANCE]) + grown
@@ -368,7 +372,7 @@ class Inventory:
         f, p, kept = self.filter, self.profile, self.kept
         content = content_ppm(p, h.end_uv + self._drop_uv(h.end_permille, h))[0]
         hard = content_ppm(p, h.end_uv + 13 * self._drop_uv(max(h.rate_permille, h.end_permille), h) // 10)[0]
-        doubt = (8000 + min(content - hard, 80000)) * _PPB  # what flowed before the end weighs too: diffusion
+        doubt = (_LACK_PPM + min(content - hard, 80000)) * _PPB  # what flowed before the end weighs too: diffusion
         lack = ((Q, content * 1000), (C, -ONE))
         active = self.moving() + ((C, -ONE),)
         m, m_sigma = f.mean(lack), root(f.variance(lack) + doubt * doubt)
@@ -403,7 +407,8 @@ class Inventory:
             if m_sigma * m_sigma > 2 * doubt * doubt:  # its error is alike every time: no better than what is known
                 self._anchor_cathode(ANCHOR_EMPTY, content, doubt)
                 f = self.filter
-            if self.kept[KNOWN] != UNKNOWN and f.mean(active) < f.sigma(active):
+            # an end that resistance may have brought about does not show A > 0: repeated, it would hold A up
+            if content - hard < _PLAIN and self.kept[KNOWN] != UNKNOWN and f.mean(active) < f.sigma(active):
                 f.positive(active)
         return LIMIT_CATHODE
 

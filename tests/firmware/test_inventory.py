@@ -223,7 +223,7 @@ def test_a_small_contradiction_before_a_great_one_is_no_other_cell():
     for _ in live(cell, inventory, 20):
         pass
     full, empty = cell.charge(), cell.discharge(rested=True)
-    full.ocv_after_uv = prof.ocv_uv[0] - 40_000
+    full.ocv_after_uv, full.rest_after_s = prof.ocv_uv[0] - 40_000, 28800
     empty.ocv_after_uv = prof.min_uv
     inventory.half_cycle(full)
     assert inventory.kept[DOUBTS] == -1

@@ -155,7 +155,8 @@ class ToyCell:
             {"pulse_ppm": 33333, "pulse_permille": 1000, "pulse_s": 120, "early_rate_permille": 1000} if pulse else {}
         )
         end = END_LOW if charge < depth else END_STOPPED
-        return self._record(-1, charge, rate, end, ocv_after_uv=self.ocv_uv() if rested else 0, **more)
+        rest = {"ocv_after_uv": self.ocv_uv(), "rest_after_s": 28800} if rested else {}
+        return self._record(-1, charge, rate, end, **rest, **more)
 
     def _reconnect(self, share):
         back = share * self.isolated
