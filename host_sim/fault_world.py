@@ -27,14 +27,16 @@ from host_sim.series import Series
 from host_sim.tables import STATES
 from host_sim.uses import Actor, Lab, User
 
-CELLS = 2
+CELLS, LONG = 2, 5  # in the string of the campaign, and in the longer one that its cells are tried in as well
 BOARD_WAIT_S = 4.0  # a board never waits longer (firmware/boards/base.py), whatever the state allows
+ACT_S = 5.0  # so long after the fault somebody acts: `faults.Case._acts`
+PULSED_S = 90  # so far into the pulse a fault comes
 SWING_S = 15.0  # the current changes this often: a driver's foot, a varying sun
 CHARGE_PERMILLE, DISCHARGE_PERMILLE = (150, 400), (-100, -500)
 HOT_PERMILLE, HEAVY_PERMILLE = (-100, -1000), (-1150, -1200)  # what warms a cell
 # a cell tight between others: it warms fast
 PACKED: dict[str, Any] = {"heat_transfer_w_k_cm2": 3e-5, "heat_capacity_j_k_cm2": 0.03}
-OVEN_DEGC = 59.0  # below the hard limit, which a cell passes with the heat of such a load
+ROOM_DEGC, OVEN_DEGC = 25.0, 59.0  # below the hard limit, which a cell passes with the heat of such a load
 WATCH_STEP_S = 0.1
 PULSE_S = 60
 EMPTY_V = 3.5  # of a cell that rests after its discharge
@@ -253,7 +255,7 @@ class FaultyStream:
 
 
 class Bench:
-    """The loop around `CELLS` cells, and its truth: `exceeded` names the first limit of a cell that was passed."""
+    """The loop around a string of cells, and its truth: `exceeded` names the first limit of a cell that was passed."""
 
     def __init__(self, profile: Profile, store: FaultyStore, cells: String, start_ms: int = 0):
         one_c_a = profile.one_c_ua * 1e-6
@@ -261,7 +263,9 @@ class Bench:
         self.ratings = ratings(profile, 0.3 * one_c_a, 0.5 * one_c_a, 0.1 * one_c_a)
         self.bms = Bms(profile, store, self.stream)
         self.bms.gate.cutoff_present = 1
-        sensors = SensorModel(profile.current_lsb_na, CELLS, seed=SEED, spec=SensorSpec(), start_ms=start_ms)
+        sensors = SensorModel(
+            profile.current_lsb_na, profile.cell_count, seed=SEED, spec=SensorSpec(), start_ms=start_ms
+        )
         strongest_a = profile.pulse_max_permille * 1e-3 * one_c_a
         plant = FaultyPlant(sensors.current_lsb_a, 1.05 * profile.pulse_max_s + 1.0, CUT_OFF_SHARE * strongest_a)
         plant.strongest_a = strongest_a
@@ -326,7 +330,7 @@ class Bench:
 
     def cool(self) -> None:
         """A room."""
-        self.loop.ambient_degc = 25.0
+        self.loop.ambient_degc = ROOM_DEGC
 
     def order(self) -> None:
         """The scheduler asks for a pulse, as after a charge."""
@@ -359,19 +363,19 @@ class Bench:
         return copy.deepcopy(self, memo)
 
 
-def profile() -> Profile:
-    """Two cells of the first profile, both protocols, so that a life shows every state."""
+def profile(cells: int = CELLS) -> Profile:
+    """So many cells of the first profile, both protocols, so that a life shows every state."""
     from host_sim.run import PROFILE
 
     data = json.loads(PROFILE.read_text(encoding="utf-8"))
-    return Profile(json.dumps(data | {"cell_count": CELLS, "policy": "both"}), "the fault campaign's profile")
+    return Profile(json.dumps(data | {"cell_count": cells, "policy": "both"}), "the fault campaign's profile")
 
 
-def stages() -> dict[str, Bench]:
+def stages(cells: int = CELLS) -> dict[str, Bench]:
     """A bench in every state, reached by living: charge, pulse, discharge, rest, heat, misuse, neglect."""
-    p = profile()
+    p = profile(cells)
     parameters = load_parameters("liu21-carbonate").replace(by="stack", **PACKED)
-    string = String([Cell(parameters, p.electrode_area_mm2 * 1e-2) for _ in range(CELLS)])
+    string = String([Cell(parameters, p.electrode_area_mm2 * 1e-2) for _ in range(cells)])
     bench = Bench(p, FaultyStore(), string)
     bench.bms.commission()
     bench.bms.arm(p.arm_days)
@@ -384,7 +388,7 @@ def stages() -> dict[str, Bench]:
     bench.until(lambda: bench.state == "REST").run(600)
     found["REST"] = bench.clone()
     bench.until(lambda: lab.phase == "discharge")
-    bench.until(lambda: bench.state == "PULSE").run(90)
+    bench.until(lambda: bench.state == "PULSE").run(PULSED_S)
     found["PULSE"] = bench.clone()
     bench.until(lambda: lab.phase == "discharge" and loop.cells[0].voltage_v < 3.8)
     for name, currents, pause_s in (("DISCHARGE", DISCHARGE_PERMILLE, 60), ("IDLE", (0, 0), 120)):

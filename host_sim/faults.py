@@ -1,11 +1,12 @@
 """The fault-injection campaign: every component, every way to fail, every state, in closed loop with simulated cells.
 
-`faults_table.csv` is fixed beforehand: magnitude; the diagnostic row that must answer; how long the evidence takes to
-show (`evidence_ms`); the state that it must end in (`=`: the one it began in); and when the answer is due: at once, or
-(reason `use`) once somebody uses the part, for a fault that lies hidden in a state in which nothing flows: latches are
-cleared for that, a rest is ended, a hot cell cools, a load is switched on, a pulse is asked for. A response is timed
-from the first tick that the fault can touch to the tick whose outputs answer; it may take evidence_ms and the row's own
-response time.
+`faults_table.csv` is fixed beforehand: magnitude; the diagnostic row that must answer; how long the evidence may take
+(`evidence`, reckoned by faults_evidence.py from stated figures); the state that it must end in (`=`: the one it began
+in); and when the answer is due: at once, or (reason `use`) once somebody uses the part, for a fault that lies hidden in
+a state in which nothing flows: latches are cleared for that, a rest is ended, a hot cell cools, a load is switched on,
+a pulse is asked for. Evidence is timed from the first tick that the fault can touch. From when it shows the row's
+quantity beyond its limit, the tick whose outputs answer may take the row's own response time; and whenever the quantity
+is beyond for so long again, until the end of the play, the outputs must answer again.
 
 Where no row can answer (`-`) the table says why, one of REASONS, and that is proved: a twin without the fault lives
 beside it, and switches, sink, truth of the cells and charge booked must be the twin's.
@@ -22,14 +23,25 @@ import csv
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from relith.ledger import CYCLE_PPM
 
 from host_sim.cli import Parser
 from host_sim.errors import InputError
-from host_sim.fault_world import BOARD_WAIT_S, HEAVY_PERMILLE, OVEN_DEGC, Bench, reboot, stages
+from host_sim.fault_world import (
+    ACT_S,
+    BOARD_WAIT_S,
+    CELLS,
+    HEAVY_PERMILLE,
+    LONG,
+    OVEN_DEGC,
+    Bench,
+    profile,
+    reboot,
+    stages,
+)
+from host_sim.faults_evidence import DRAWN, SHOWN, Watch, milliseconds
+from host_sim.faults_twin import SAME_PPM, SAMPLES_SHARE, Astray, booked, differs
 from host_sim.tables import STATES, TABLE
 
 TABLE_CSV = Path(__file__).with_name("faults_table.csv")
@@ -38,12 +50,12 @@ COMPONENTS = (
     "discharge_switch", "pulse_sink",
 )  # fmt: skip
 VERBS = ("off", "stuck", "garbage", "wrong", "slow", "delayed", "intermittent")
-COLUMNS = ("component", "fault", "state", "row", "detected_ms", "limit_ms", "end_state", "ok")
+COLUMNS = ("component", "fault", "state", "row", "shown_ms", "detected_ms", "limit_ms", "end_state", "ok")
 ROWS = {row.id: k for k, row in enumerate(TABLE)}
 PULSE_OVER = "pulse_over"  # not a diagnostic: the gate ends the pulse
 PULSE_OVER_MS = 150
 WATCH_S = 90.0  # at least; and so long after the evidence
-ACT_S = 5.0  # so long after the fault somebody acts: see `Case.play`
+HELD_S = 2400.0  # a cell voltage that stands or lags: until charge has moved the others away from it for good
 ROUSE_S, USE_S, CALM_S, ORDER_S = 40.0, 42.0, 100.0, 760.0  # and uses the cell: see `Case._acts`
 USED_WITHIN_S = 2000.0  # a pulse that is asked for, a switch that a hot cell keeps open
 FILL_S = 1800.0
@@ -53,16 +65,26 @@ REASONS = {  # why no row can answer: what the fault leaves as it was, although 
     "slack": "this state leaves the next tick more time than the part takes away",
     "spare": "no limit, no permission and no estimate rests on this part",
 }
-SAME_V, SAME_DEGC, SAME_PPM = 5e-3, 0.2, 10  # a twin is one if it is no further off
-# More, as a share of the charge, where it is counted from samples: an edge anywhere between two of them, BOARD_WAIT_S
-# apart, puts one swing of 900 per mille up to 2 s out, 0.13 (one sigma) of the 550 per mille in SWING_S, less by the
-# root of the six swings of a case
-SAMPLES_SHARE = 0.05
-SETTLE_S = 20.0  # without current, until what is late has been counted too
 PLANT = ("charge_switch", "discharge_switch", "pulse_sink")
+LONG_STATES = ("IDLE", "CHARGE", "DISCHARGE", "PULSE", "REST")
 USES = ("commuter", "grid", "phone", "drive")
 CYCLES = 1000
 LIFE = 25  # cycles of one healthy cell
+
+
+@dataclass
+class Seen:
+    """What a play has shown, ms from when the answer was due at the earliest."""
+
+    row: str = ""  # that answered
+    found_ms: float = 0.0
+    shown_ms: float = 0.0  # its quantity was beyond its limit by then
+    lapse: str = ""  # a row that was shown for longer than its response, with outputs that did not answer
+    others: set[str] = field(default_factory=set)  # every row that came up
+
+
+def _response_ms(name: str) -> int:
+    return PULSE_OVER_MS if name == PULSE_OVER else TABLE[ROWS[name]].response_ms
 
 
 @dataclass(frozen=True)
@@ -76,13 +98,16 @@ class Case:
     rows: tuple[str, ...]  # any of these may answer; empty: none can
     reason: str  # then one of REASONS
     use: bool  # the answer is due from when the cell is used
-    evidence_ms: int
+    evidence_ms: int  # at most
+    drawn: bool  # or whenever chance has it
     end_states: tuple[str, ...]  # any of these
+    cells: int = CELLS
 
     @property
     def watch_s(self) -> float:
         """How long this case is played from when the answer is due."""
-        return max(WATCH_S, self.evidence_ms * 1e-3 + 30.0)
+        held_s = HELD_S if self.component.startswith("cell") and self.fault in ("stuck", "slow") else 0.0
+        return max(WATCH_S, held_s, self.evidence_ms * 1e-3 + 30.0)
 
     @property
     def fill_s(self) -> float:
@@ -108,25 +133,33 @@ class Case:
         twin = None if self.rows else bench.clone()
         bench = self._broken(bench)
         astray = Astray(bench)
-        found, found_ms, others = self._lived(bench)
-        end_state, differs = bench.state, ""
+        seen = self._lived(bench)
+        end_state, unlike = bench.state, ""
         if twin:
             twin = reboot(twin) if self.state == "BOOT" else twin
             straight = Astray(twin)
             self._lived(twin)
             off_ppm, straight_ppm = astray.settled_ppm(), straight.settled_ppm()
             same_ppm = SAME_PPM + (SAMPLES_SHARE * straight.passed_ppm() if self.reason == "samples" else 0.0)
-            differs = _differs(bench, twin) + _booked(off_ppm - straight_ppm, same_ppm)
-        response = PULSE_OVER_MS if found == PULSE_OVER else TABLE[ROWS[found]].response_ms if found else 0
-        limit_ms = self.evidence_ms + response
-        as_demanded = found and found_ms <= limit_ms + 1e-6 if self.rows else not others and not differs
-        ok = as_demanded and end_state in self.end_states and not bench.exceeded
+            unlike = differs(bench, twin) + booked(off_ppm - straight_ppm, same_ppm)
+        limit_ms = self._limit_ms(seen)
+        as_demanded = seen.row and seen.found_ms <= limit_ms + 1e-6 if self.rows else not seen.others and not unlike
+        ok = as_demanded and end_state in self.end_states and not bench.exceeded and not seen.lapse
         return {
-            "component": self.component, "fault": self.fault, "state": self.state, "row": found or "-",
-            "detected_ms": round(found_ms) if found else "", "limit_ms": limit_ms if found else "",
+            "component": self.component + f" of {self.cells}" * (self.cells != CELLS),
+            "fault": self.fault, "state": self.state, "row": seen.row or "-",
+            "shown_ms": round(seen.shown_ms) if seen.row in SHOWN else "",
+            "detected_ms": round(seen.found_ms) if seen.row else "", "limit_ms": round(limit_ms) if seen.row else "",
             "end_state": end_state, "ok": int(bool(ok)),
-            "why": "" if ok else self._why(others, end_state, bench.exceeded) + differs,
+            "why": "" if ok else self._why(seen, end_state, bench.exceeded) + unlike,
         }  # fmt: skip
+
+    def _limit_ms(self, seen: Seen) -> float:
+        """When the answer had to be there: within the row's response from when it was seen, in time at all."""
+        response_ms = _response_ms(seen.row) if seen.row else 0
+        if seen.row not in SHOWN:
+            return self.evidence_ms + response_ms
+        return (seen.shown_ms if self.drawn else min(seen.shown_ms, self.evidence_ms)) + response_ms
 
     def _broken(self, bench: Bench) -> Bench:
         """Put the fault in; a controller that is to break while it boots boots now."""
@@ -141,15 +174,15 @@ class Case:
             bench.loop.sensors.fault(self.component, self.fault, self.magnitude)
         return bench
 
-    def _lived(self, bench: Bench) -> tuple[str, float, set[str]]:
-        """Go on: row that answered, how many ms that took, and every row that came up."""
+    def _lived(self, bench: Bench) -> Seen:
+        """Go on, and look."""
         bms, loop = bench.bms, bench.loop
         before = 0 if self.state == "BOOT" else bms.outputs.alarms
         start_s = loop.time_s
         due_s = start_s + (USED_WITHIN_S if self.pulsed or self.cooled else (USE_S + self.fill_s) * self.use)
         acts = list(self._acts(bench, start_s))
-        found, found_ms, first_s = "", 0.0, None
-        others: set[str] = set()
+        first_s = None
+        seen, watch = Seen(), Watch(bench, self.rows)
         while loop.time_s < due_s + self.watch_s:
             while acts and loop.time_s >= acts[0][0]:
                 acts.pop(0)[1]()
@@ -165,18 +198,26 @@ class Case:
                 first_s = now_s
             before &= bms.outputs.alarms
             new = {name for name, k in ROWS.items() if bms.outputs.alarms >> k & 1 and not before >> k & 1}
-            others |= new
+            seen.others |= new
+            watch.look(now_s)
+            late = (
+                name for name, since_s in watch.since_s.items() if now_s - since_s > _response_ms(name) * 1e-3 + 1e-6
+            )
+            seen.lapse = seen.lapse or next((name for name in late if not _answered(bms, name)), "")
             if was and not bms.outputs.pulse_count:
                 new.add(PULSE_OVER)
             hit = [name for name in self.rows if name in new and _answered(bms, name)]
-            if hit and not found and first_s is not None:
-                found, found_ms = hit[0], (now_s - first_s) * 1e3
-        return found, found_ms, others
+            if hit and not seen.row and first_s is not None:
+                seen.row, seen.found_ms = hit[0], (now_s - first_s) * 1e3
+                seen.shown_ms = (max(watch.since_s.get(hit[0], now_s), first_s) - first_s) * 1e3
+        return seen
 
-    def _why(self, others: set[str], end_state: str, exceeded: str) -> str:
-        seen = ", ".join(sorted(others)) or "no row"
+    def _why(self, seen: Seen, end_state: str, exceeded: str) -> str:
+        came = ", ".join(sorted(seen.others)) or "no row"
         rows, ends = "|".join(self.rows) or "no row", "|".join(self.end_states)
-        return f"wanted {rows} and {ends}, saw {seen} and {end_state}{', ' * bool(exceeded)}{exceeded}"
+        when = f", {seen.row} seen at {seen.shown_ms:.0f}, answered at {seen.found_ms:.0f} ms" * bool(seen.row)
+        lapse = f", {seen.lapse} unanswered" * bool(seen.lapse)
+        return f"wanted {rows} and {ends}, saw {came} and {end_state}{when}{lapse}{', ' * bool(exceeded)}{exceeded}"
 
     def _acts(self, bench: Bench, start_s: float) -> Iterator[tuple[float, Callable[[], object]]]:
         """A stuck switch shows when it is told otherwise, a flash when it is written: the operator stops, or renews
@@ -212,52 +253,6 @@ def _answered(bms, name: str) -> bool:
     return not blocked and not bms.gate.budgets(bms).pulse_allowed
 
 
-class Astray:
-    """How far a bench's ledger goes astray from the charge that its cells take, ppm of nominal, from here on."""
-
-    def __init__(self, bench: Bench):
-        self.bench = bench
-        self._then_ppm, self._passed_ppm = self._off_ppm(), 0.0
-        self._passed_ppm = self.passed_ppm()
-
-    def passed_ppm(self) -> float:
-        """Charge booked, in and out together."""
-        ledger = self.bench.bms.ledger
-        charged, discharged = ledger.charged, ledger.discharged
-        return (charged.cycles + discharged.cycles) * CYCLE_PPM + charged.ppm + discharged.ppm - self._passed_ppm
-
-    def _off_ppm(self) -> float:
-        cell, bms = self.bench.loop.cells[0], self.bench.bms
-        given_mah = cell.cathode_mah_cm2 * cell.area_cm2
-        return bms.ledger.net_ppm() + given_mah * 1e9 / bms.profile.nominal_capacity_uah
-
-    def settled_ppm(self) -> float:
-        """Once no current has flowed for so long that what is late has been counted too."""
-        self.bench.flow.low = self.bench.flow.high = 0
-        self.bench.bms.stop(1)
-        self.bench.run(SETTLE_S)
-        return self._off_ppm() - self._then_ppm
-
-
-def _booked(off_ppm: float, same_ppm: float) -> str:
-    """By how much a bench has booked otherwise than its twin, each measured by its own truth."""
-    return f"; {off_ppm:.0f} ppm more booked than the twin" if abs(off_ppm) > same_ppm else ""
-
-
-def _differs(bench: Bench, twin: Bench) -> str:
-    """In what a bench is not as its healthy twin; "" when it is."""
-    found = []
-    for name in ("charge_enable", "discharge_enable", "pulse_count"):
-        if getattr(bench.bms.outputs, name) != getattr(twin.bms.outputs, name):
-            found.append(name)
-    for one, other in zip(bench.loop.cells, twin.loop.cells, strict=True):
-        if abs(one.voltage_v - other.voltage_v) > SAME_V:
-            found.append(f"{one.voltage_v:.4f} V, not {other.voltage_v:.4f}")
-        if abs(one.temperature_degc - other.temperature_degc) > SAME_DEGC:
-            found.append(f"{one.temperature_degc:.2f} degC, not {other.temperature_degc:.2f}")
-    return "".join(f"; differs from its twin: {one}" for one in found)
-
-
 def read_table(path: Path = TABLE_CSV) -> list[Case]:
     """Every case of the matrix, in the matrix's order. Raises InputError: file, line, what is wrong."""
     try:
@@ -266,6 +261,7 @@ def read_table(path: Path = TABLE_CSV) -> list[Case]:
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror})") from None
     cases: dict[tuple[str, str, str], Case] = {}
+    p = profile()
     for number, line in enumerate(lines, 2):
         rows = () if line["row"] == "-" else tuple(line["row"].split("|"))
         if not rows and line["reason"] not in REASONS:
@@ -279,24 +275,37 @@ def read_table(path: Path = TABLE_CSV) -> list[Case]:
             key = (line["component"], line["fault"], state)
             if key in cases or state not in STATES or set(ends) - set(STATES):
                 raise InputError(f"{path.name}: line {number}: {' '.join(key)} -> {ends} is unknown or there twice")
-            use = line["reason"] == "use"
-            cases[key] = Case(*key, float(line["magnitude"]), rows, line["reason"], use, int(line["evidence_ms"]), ends)
+            use, magnitude, evidence = line["reason"] == "use", float(line["magnitude"]), line["evidence"]
+            try:
+                evidence_ms = milliseconds(evidence, state, use, magnitude, p)
+            except InputError as error:
+                raise InputError(f"{path.name}: line {number}: {error}") from None
+            drawn = evidence == DRAWN
+            cases[key] = Case(*key, magnitude, rows, line["reason"], use, evidence_ms, drawn, ends)
     wanted = [(c, v, s) for c in COMPONENTS for v in VERBS for s in STATES]
     if missing := [key for key in wanted if key not in cases]:
         raise InputError(f"{path.name}: {len(missing)} cases are missing, the first is {' '.join(missing[0])}")
     return [cases[key] for key in wanted]
 
 
-_BENCHES: dict[str, Bench] = {}
+def longer(cases: list[Case]) -> list[Case]:
+    """Those of a cell's voltage again, in a string of LONG cells: one in the middle, and the last."""
+    into = {"cell0": f"cell{LONG // 2}", "cell1": f"cell{LONG - 1}"}
+    chosen = [case for case in cases if case.component in into and case.state in LONG_STATES]
+    return [replace(case, component=into[case.component], cells=LONG) for case in chosen]
+
+
+_BENCHES: dict[tuple[int, str], Bench] = {}
 
 
 def _play(case: Case) -> dict[str, object]:
-    return case.play(_BENCHES[case.state].clone())
+    return case.play(_BENCHES[case.cells, case.state].clone())
 
 
 def campaign(cases: list[Case], jobs: int) -> Iterator[dict[str, object]]:
     """The rows of faults.csv, in order, as they are found."""
-    _BENCHES.update(stages())
+    for cells in {case.cells for case in cases}:
+        _BENCHES.update({(cells, state): bench for state, bench in stages(cells).items()})
     if jobs == 1:
         yield from map(_play, cases)
         return
@@ -368,6 +377,7 @@ def main(argv: list[str] | None = None) -> int:
     if chosen.only and chosen.only not in COMPONENTS:
         raise InputError(f"relith-sim faults: --only is {chosen.only!r} (allowed: {', '.join(COMPONENTS)})")
     cases = [case for case in read_table() if chosen.only in ("", case.component)]
+    cases += longer(cases)
     rows = []
     for row in campaign(cases, chosen.jobs):
         rows.append(row)

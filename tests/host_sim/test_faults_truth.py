@@ -10,6 +10,7 @@ from host_sim import fault_world, faults, firmware
 from host_sim.cell import Control
 from host_sim.errors import InputError
 from host_sim.fault_world import HEAVY_PERMILLE, OVEN_DEGC, WATCH_STEP_S
+from host_sim.faults_twin import SAME_PPM, Astray, booked, differs
 from host_sim.tables import TABLE
 
 CASES = {(case.component, case.fault, case.state): case for case in faults.read_table()}
@@ -74,13 +75,13 @@ def test_where_no_row_answers_there_is_a_reason_and_a_twin_proves_it(benches):
         assert not row["ok"] and row["row"] == "-", key
     twin = benches["DISCHARGE"].clone()
     other = benches["DISCHARGE"].clone()
-    assert faults._differs(twin, other) == ""
-    straight, astray = faults.Astray(twin), faults.Astray(other)
-    other.bms.ledger.charged.ppm += faults.SAME_PPM + 1
+    assert differs(twin, other) == ""
+    straight, astray = Astray(twin), Astray(other)
+    other.bms.ledger.charged.ppm += SAME_PPM + 1
     off_ppm = astray.settled_ppm() - straight.settled_ppm()
-    assert off_ppm == pytest.approx(faults.SAME_PPM + 1, abs=0.5) and astray.passed_ppm() > faults.SAME_PPM
-    assert "11 ppm more booked" in faults._booked(off_ppm, faults.SAME_PPM)
-    assert faults._booked(-off_ppm, faults.SAME_PPM) and not faults._booked(off_ppm, faults.SAME_PPM + 2)
+    assert off_ppm == pytest.approx(SAME_PPM + 1, abs=0.5) and astray.passed_ppm() > SAME_PPM
+    assert "11 ppm more booked" in booked(off_ppm, SAME_PPM)
+    assert booked(-off_ppm, SAME_PPM) and not booked(off_ppm, SAME_PPM + 2)
 
 
 def test_every_case_in_use_is_used(benches):
