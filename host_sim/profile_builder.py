@@ -147,7 +147,8 @@ def build(history: History, base: dict, like: str, a: argparse.Namespace):
     resistances = _resistance(put, history, curve, one_c_a, v_min, a)
     _loss(put, history, base, parts, a, v_max, v_min, like)
     put("cell_count", 1, "given", "one voltage column")
-    put("name", getattr(a, "name", f"built from {history.recordings[0].path.name}")[:60], "given",
+    recording = history.recordings[0].path.stem.removesuffix(".bdf")
+    put("name", getattr(a, "name", f"built from {recording}")[:60], "given",
         "--name" if hasattr(a, "name") else "file name")  # fmt: skip
     put("sources", _sources(figures), "derived", "this table")
     return figures, curve, resistances

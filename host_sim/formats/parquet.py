@@ -13,18 +13,22 @@ import numpy as np
 from host_sim.errors import InputError
 
 
-def _pyarrow():
+def library():
+    """pyarrow. Raises InputError: it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError("Parquet files need pyarrow, which is not installed: pip install -e '.[campaign]'") from error
+        raise InputError(
+            "Parquet files need pyarrow, which is not installed; `make test` installs it once, or "
+            "pip install -e '.[campaign]'"
+        ) from error
     return pyarrow
 
 
 def write(path, columns, about=None):
     """Write columns (name -> 1-D array or list, one length) and `about` (a dict that JSON can hold) to `path`."""
-    pyarrow = _pyarrow()
+    pyarrow = library()
     table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
     table = table.replace_schema_metadata({"relith": json.dumps(about or {}, sort_keys=True)})
     path = Path(path)
@@ -40,7 +44,7 @@ def write(path, columns, about=None):
 
 def read(path):
     """(columns, about) of a file that `write` made. Raises InputError naming the file when it is missing or damaged."""
-    pyarrow = _pyarrow()
+    pyarrow = library()
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")

@@ -224,6 +224,14 @@ def test_a_chunk_that_the_disk_refuses_is_one_sentence_and_the_rest_kept(referen
     assert len(kept) == 2 and all(reference[name] == data for name, data in kept.items())
 
 
+def test_without_pyarrow_nothing_is_lived(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("host_sim.campaign.do_chunk", lambda *_: pytest.fail("lived"))
+    with pytest.raises(InputError, match=r"need pyarrow, .* pip install -e '\.\[campaign\]'"):
+        run(plan(), tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_campaigns_folder_is_refused(reference, tmp_path):
     for name, data in reference.items():
         (tmp_path / name).write_bytes(data)
