@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+FLASH := $(strip $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(BOARD),--board $(BOARD)) \
+  $(if $(CELL),--cell $(CELL)) $(if $(UF2),--uf2 $(UF2)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
@@ -33,8 +35,7 @@ hil: .venv/test.stamp node_modules/.stamp  ## scenarios on the virtual rig, or R
 	$(BIN)/relith-hil run $(if $(RIG),--rig $(RIG)) $(ARGS)
 
 flash: .venv/test.stamp node_modules/.stamp  ## firmware and a profile onto a board and proof that it runs (PORT=… PROFILE=… BOARD=… CELL=another)
-	$(BIN)/python -m hil.flash $(if $(PORT),--port $(PORT)) $(if $(PROFILE),--profile $(PROFILE)) \
-	  $(if $(BOARD),--board $(BOARD)) $(if $(CELL),--cell $(CELL)) $(if $(UF2),--uf2 $(UF2))
+	$(BIN)/python -m hil.flash $(FLASH)
 
 reproduce: .venv/test.stamp  ## the published experiments on the simulated cell -> build/reproduction.csv
 	$(BIN)/relith-sim reproduce $(ARGS)
