@@ -284,17 +284,20 @@ class Scheduler:
         # what is kept can still be taken; but where the room is seen now and then only, it may be taken too late
         now += now // 50 if self._empty < _EMPTIES else -(now // 100)
         # a life that offers rests every time has use for them first
-        step = _NO_PULSE, rest
-        does = self._empty > _EMPTIES and max([self._use(x[0], step, x[5])[0] for x in stores]) > 0
+        often = self._empty > _EMPTIES
+        does = often and max([self._use(x[0], (_NO_PULSE, rest), x[5])[0] for x in stores]) > 0
         self._corrodes = 1000
-        # what a large store gives back is tried by a rest first
-        untried = min([e.isolated_ppm - _MUCH * self._loss(e) - 1000000 * e.rest_trials for e in estimates])
-        self._stored = kept > now or (rest[2] and untried > 0)
+        # what a large store, or perhaps one, gives back is tried by a rest before a pulse
+        untried = rest[2]
+        for e in estimates:
+            if e.rest_trials or e.isolated_ppm + e.isolated_sigma_ppm * often < _MUCH * self._loss(e):
+                untried = 0
+        self._stored = kept > now or untried
         if self._stored:
             left = min([self._room(e) * 1000 // self._loss(e) for e in estimates])
             if action == REST:
                 return rest if left <= _REST_AT else rests[0]
-            return pulse if left <= (0 if does else _PULSE_AT) else _NO_PULSE
+            return pulse if left <= (0 if does else _PULSE_AT) and not untried else _NO_PULSE
         return best[action - 1]
 
     def _best(self, worth, stores, pulses, rests):
