@@ -167,7 +167,8 @@ class Inventory:
         """Book the half-cycle `h` and what the rests about it show."""
         f, kept, p, resets = self.filter, self.kept, self.profile, self.resets
         self.anchors = []
-        if h.ocv_before_uv and not kept[OCV_USED]:
+        # a new cathode is formed by its first charge: what was read before tells nothing of what it is then
+        if h.ocv_before_uv and not kept[OCV_USED] and (kept[CYCLES] or kept[LOST]):
             self._anchor_ocv(h.ocv_before_uv, h.rest_before_s)
         kept = self.kept  # a swapped cell starts anew
         f = self.filter

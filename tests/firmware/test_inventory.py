@@ -400,6 +400,21 @@ def test_anchors_tell_their_residuals():
     assert {ANCHOR_OCV, ANCHOR_FULL, ANCHOR_BARE} <= kinds
 
 
+def test_a_rested_voltage_before_the_first_charge_is_no_anchor():
+    """The first charge forms a new cathode, which then holds less. A used cell has long been formed."""
+    prof = profile()
+    cell = ToyCell(prof, 2)
+    for lost in (False, True):
+        inventory = Inventory(prof, 0)
+        if lost:
+            inventory.reset_unknown()
+        h = cell.charge(rest_s=28_800)
+        h.ocv_before_uv = 3_500_000
+        inventory.half_cycle(h)
+        assert (ANCHOR_OCV in {kind for kind, _ in inventory.anchors}) == lost
+        cell.discharge()
+
+
 def test_journal_round_trip_and_refusal():
     prof = profile()
     cell, inventory = settled(prof, 2, 12, pulse_every=4)
