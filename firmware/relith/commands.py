@@ -46,9 +46,7 @@ class Wishes:
     def __init__(self):
         self.consent = -1  # 1 given, 0 withdrawn; -1: nothing said
         self.free_until_s = self.full_at_s = -1
-        self.day = (
-            self.second
-        ) = -1  # wall-clock time when the clock was set: days since 1970-01-01 (UTC), second of the day
+        self.day = self.second = -1  # when the clock was set: days since 1970-01-01 (UTC), second of the day
         self.set_at_s = 0
         self.storage = 0  # 1: the cell waits for no use
         self.restart = 0  # 1: the board is to restart after this tick
