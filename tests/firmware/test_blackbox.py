@@ -71,3 +71,10 @@ def test_it_comes_back_or_is_refused():
     for wrong in (b"x", b"x" * 31, b"x" * 33, b"x" * 544):
         assert again.unpack(wrong) is False and again.kept == box.kept
     assert again.unpack(b"") is True and again.kept == b""
+
+
+def test_what_counts_its_ticks_stays_small():
+    box = BlackBox()
+    for last in range(1, 101):
+        box.note(moment(last)[0])
+        assert min(last, 16) <= box._ticks < 32

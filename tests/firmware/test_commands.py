@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from relith import commands, journal
@@ -367,6 +368,24 @@ def test_what_is_told_is_kept_as_it_was_told():
     bms.inventories[0].estimate.gain_ppm = 77
     assert run["calibrate"](3, 4) == 0 and heard == [77]
     assert (bms.ledger.offset_mcount, bms.ledger.gain_ppm) == (3, 4)
+
+
+def test_a_start_that_is_written_or_can_be_is_recorded():
+    def told(written=0, may=True, saves=True):
+        saved, journal_most = [], journal.MOST
+        kept = SimpleNamespace(written=written, may=lambda now_s, most: may and (now_s, most) == (9, journal_most))
+        bms = SimpleNamespace(journal=kept, clock=SimpleNamespace(seconds=9), save=lambda: saved.append(1) or saves)
+        return commands.recorded(bms), len(saved)
+
+    assert told(written=1) == (0, 0) and told() == (0, 1)
+    assert told(may=False) == (58, 0) and told(saves=False) == (35, 1)
+
+
+def test_quiet_hours_and_a_sound_profile_are_taken():
+    bms = Board().bms
+    assert bms.command(CODE["quiet"], 60, 120) == 0 and (bms.gate.quiet_from_min, bms.gate.quiet_until_min) == (60, 120)
+    assert bms.profile_commit(b"{") and bms.wishes.refusal
+    assert bms.profile_commit(TEXT) == 0 and bms.wishes.refusal == b""
 
 
 def test_an_uploaded_profile_is_counted_before_it_is_written():

@@ -78,3 +78,24 @@ def test_fields_of_a_received_frame(kinds, body, wanted):
     values = array("i", [0] * 4)
     refused = frames.unpack_fields(bytes(FIRST) + body, FIRST + len(body), kinds, values)
     assert (refused, *values[: len(wanted) - 1]) == wanted
+
+
+def closed(fields):
+    """A frame as received: without its delimiters, with room behind it; and how long it is."""
+    buffer = bytearray(7) + fields + bytes(5)
+    frames.close(buffer, 3, 0x1234, 7, 7 + len(fields))
+    body = bytes(buffer).strip(b"\0")
+    return bytearray(body + bytes(8)), len(body)
+
+
+@pytest.mark.parametrize("fields", [b"", b"\0\0", b"abc", bytes(range(30))])
+def test_a_frame_with_any_byte_wrong_is_refused(fields):
+    whole, n = closed(fields)
+    assert frames.is_sound(bytearray(whole), n) is True
+    for at in range(n):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x41
+        assert frames.is_sound(damaged, n) is False, at
+    assert frames.is_sound(bytearray(whole), n - 1) is False
+    short, n = closed(b"")
+    assert n == 10 and frames.is_sound(short, 9) is False

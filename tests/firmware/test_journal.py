@@ -7,7 +7,8 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from relith.journal import Journal, decode, encode
+from relith.clock import DAY_S
+from relith.journal import FAILED_MOST, MOST, OWN_MOST, Journal, decode, encode
 
 from tests.firmware.rigging import at_power_up
 
@@ -251,3 +252,31 @@ def test_the_numbers_never_go_back_while_it_runs():
     store.slots[0] = b"damaged"
     assert journal.save(b"third")
     assert store.slots[0] == b"damaged" and decode(store.slots[1]) == (4, b"third")
+
+
+@pytest.mark.safety(4)
+def test_whether_anything_was_written_since_the_start():
+    store = Store()
+    journal = Journal(store)
+    assert journal.torn == journal.written == 0 and journal.may(0, 1)
+    journal.load()
+    assert journal.written == 0
+    assert journal.save(b"one") and journal.written == 1
+    again = Journal(store)
+    again.load()
+    assert again.written == 0
+    store.write = lambda slot, data: None
+    assert not again.save(b"two") and again.written == 0
+
+
+@pytest.mark.safety(10, 14)
+def test_records_of_a_day():
+    journal = Journal(Store())
+    for most in (OWN_MOST, MOST, FAILED_MOST):
+        journal.day_records = most - 1
+        assert journal.may(0, most)
+        journal.day_records = most
+        assert not journal.may(DAY_S - 1, most)
+    journal.day_records, journal.torn = 5, 1
+    assert not journal.may(0, OWN_MOST) and not journal.may(0, MOST) and journal.may(0, FAILED_MOST)
+    assert journal.may(DAY_S, FAILED_MOST) and (journal.day_began_s, journal.day_records) == (DAY_S, 0)

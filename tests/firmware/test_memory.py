@@ -79,3 +79,37 @@ def test_what_estimator_or_scheduler_refuse_is_refused(monkeypatch):
         monkeypatch.setattr(owner[1] if part == "inventories" else owner, "unpack", lambda data: False)
         before = numbers(bms)
         assert memory.unpack_all(bms, kept()) is False and numbers(bms) == before
+
+
+@cache
+def plain():
+    """The record of a new board of one cell, and where its parts begin."""
+    bms = Bms(profile(), Store())
+    at = 1 + 8 * len(memory._places(bms))
+    begins = []
+    for part in memory._parts(bms):
+        begins.append(at)
+        at += 2 + len(part.pack())
+    return memory.pack_all(bms), begins, at
+
+
+def test_cut_at_the_edge_of_every_part_it_is_refused():
+    data, begins, end = plain()
+    assert end == len(data) and len(begins) == 4
+    for at in (1, begins[0] - 1, *begins, *(begin + 1 for begin in begins), *(begin + 2 for begin in begins), end - 1):
+        bms = Bms(profile(), Store())
+        assert memory.unpack_all(bms, data[:at]) is False
+    assert memory.unpack_all(Bms(profile(), Store()), data + b"\0") is False
+    assert memory.unpack_all(Bms(profile(), Store()), data) is True
+
+
+def test_what_each_cell_has_bled_and_each_extras_day_come_back():
+    bms = Bms(profile(cell_count=2), Store())
+    for k, account in enumerate(bms.ledger.bled):
+        account.cycles, account.ppm, account.ms, account.us = (10 * k + n for n in (1, 2, 3, 4))
+    bms.gate.extras.until_s[3] = 77
+    again = Bms(profile(cell_count=2), Store())
+    assert memory.unpack_all(again, memory.pack_all(bms)) is True
+    for k, account in enumerate(again.ledger.bled):
+        assert [account.cycles, account.ppm, account.ms, account.us] == [10 * k + n for n in (1, 2, 3, 4)]
+    assert list(again.gate.extras.until_s) == [0, 0, 0, 77, 0]

@@ -222,3 +222,19 @@ def test_a_new_protection_has_seen_nothing():
         _blocks=[sum(BITS[k] for k, row in enumerate(ROWS) if row["blocks"] == blocks) for blocks in range(4)],
         boxed=sum(BITS[k] for k, row in enumerate(ROWS) if row["black_box"]),
     )
+
+
+@pytest.mark.safety(12)
+def test_another_cell_ends_at_once_what_was_of_the_old_one_alone():
+    """The short and what its rested voltages said; every other row stands as it did, its time too."""
+    p = Protection(profile())
+    short, ocv, sum_, lost = (IDS.index(name) for name in ("soft_short", "ocv_ledger", "pack_sum", "sensor_lost"))
+    p._values[protection._SHORT], p._values[protection._OCV_PPM] = 1, 80_001
+    p._values[protection._SUM_UV] = p._values[protection._LOST_MS] = 10_000_000
+    p.update(0)
+    p.update(1999)
+    assert p.pending >> sum_ & 1 and p.latched >> short & 1 and p.latched >> lost & 1
+    p.renew()
+    assert not p.active >> short & 1 and not p.active >> ocv & 1 and p._met[0] == -1
+    assert p.pending >> sum_ & 1 and p._timer[sum_] == 1999
+    assert not p.clear() and p.latched == 1 << lost

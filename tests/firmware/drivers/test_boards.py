@@ -202,6 +202,20 @@ def test_user_lines_and_trip(board, paper):
     assert readings.watchdog_reset == 0
 
 
+@pytest.mark.safety(4)
+def test_a_line_that_is_not_there_is_no_line_that_says_no(board, paper):
+    """Then the link alone gives consent (commands.Wishes)."""
+    readings = Readings(1)
+    board.read(readings)
+    assert readings.user_consent == 0
+    board.lines.consent = None
+    board.read(readings)
+    assert readings.user_consent == 2
+    board.cutoff = ""
+    board.read(readings)
+    assert readings.user_consent == 0
+
+
 def pulse(board, count=100_000, width_ms=60_000):
     outputs = Outputs()
     outputs.discharge_enable, outputs.pulse_count, outputs.pulse_ms = 1, count, width_ms
