@@ -25,10 +25,10 @@ from host_sim.errors import InputError
 
 DBC = ROOT / "docs/relith.dbc"
 FIRST_ID = 0x500
-TELEMETRY = ("readings", "outputs", "ledger", "estimate")
+TELEMETRY = ("readings", "outputs", "ledger", "estimate", "outlook")
 BITS = {"B": 8, "H": 16, "i": 32, "?": 1, "[": 32, "A": 64}
 SIGNED = "i[A"
-ASCII = str.maketrans({"µ": "u", "°": "deg", "‰": "permille", "σ": "sigma", "…": "...", "·": "*", "−": "-"})
+ASCII = str.maketrans({"µ": "u", "°": "deg", "Ω": "ohm", "‰": "permille", "σ": "sigma", "…": "...", "·": "*", "−": "-"})
 
 
 def _plan() -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -80,6 +80,7 @@ class Target(BoardEnd):
         self.boots, self.profile, self.news = 7, self.Profile(), False
         self.readings, self.outputs, self.estimates = Readings(2, 1), Outputs(), [Estimate(0), Estimate(1)]
         self.ledger = Ledger(self.profile)
+        self.booked_ppm = 0
         self.log = log.Log()
         self.link = link.Link(self)
         if rig:

@@ -68,6 +68,16 @@ FIELDS = {
     "active_ppm": "metal on the anode that can be stripped",
     "isolated_ppm": "metal without contact",
     "sei_ppm": "bound in the SEI",
+    "under_way_ppm": "charge since the half-cycle that the estimates are of: state of charge now is that much more",
+    "soc_ppm": "charge that still comes out, of the capacity now",
+    "resistance_uohm": "of the cell, from steps of current; 0: not measured",
+    "cycles_left": "full cycles until the reservoir is spent; 0: spent, or none",
+    "cycles_to_end": "full cycles until 80 % of the profile's capacity; 0: past, or unknown",
+    "normalized_life_permille": "full cycles so far over the reservoir per cathode capacity (Deng26); 0: there is none",
+    "charge_limit_permille": "what the voltage window allows, of 1C",
+    "discharge_limit_permille": "what the voltage window allows, of 1C",
+    "end_foreseen": "0 open, 1 reservoir spent, 2 isolated lithium, 3 SEI, 4 soft short",
+    "advice": "what would resolve the inventory: 0 nothing, 1 a full charge, 2 a full discharge",
 }
 RULES = """
 The board takes a frame only when it is whole, known, of this boot's session and the next in sequence. Any other is
@@ -92,6 +102,8 @@ UNITS = {
     "s": "s",
     "na": "nA",
     "uah": "µAh",
+    "mwh": "mWh",
+    "uohm": "µΩ",
     "ppm": "ppm",
     "permille": "‰",
     "count": "counts of current_lsb_na",
@@ -119,9 +131,9 @@ def meanings() -> dict[str, str]:
     known |= FIELDS
     names = {name for _, names, _ in (*TO_BOARD.values(), *TO_HOST.values()) for name in names}
     for name in names - known.keys():
-        if not name.endswith("_sigma_ppm"):
+        if "_sigma" not in name:
             raise KeyError(f"nobody says what {name} means")
-        known[name] = f"1 σ of {name.removesuffix('_sigma_ppm')}_ppm"
+        known[name] = f"1 σ of {name.replace('_sigma', '')}"
     return {name: known[name] for name in names}
 
 

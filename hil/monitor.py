@@ -54,6 +54,7 @@ class View:
     outputs: dict = field(default_factory=dict)
     ledger: dict = field(default_factory=dict)
     estimates: dict[int, dict] = field(default_factory=dict)
+    outlooks: dict[int, dict] = field(default_factory=dict)
     events: deque = field(default_factory=lambda: deque(maxlen=6))
     refused: dict = field(default_factory=dict)
     heard_s: float = 0.0
@@ -68,6 +69,8 @@ class View:
             self.ledger = message.values
         elif message.name == "estimate":
             self.estimates[message["cell_index"]] = message.values
+        elif message.name == "outlook":
+            self.outlooks[message["cell_index"]] = message.values
         elif message.name == "refused":
             self.refused = message.values
         elif message.name == "outputs":
@@ -172,7 +175,28 @@ class View:
         efficiency = [
             f"{n} {e[k] / 1e4:.2f} %" for n, k in (("CE_cell", "ce_cell_ppm"), ("CE_Li", "ce_li_ppm")) if e[k]
         ]
-        return [*lines, "  " + " · ".join([f"capacity {capacity}", *efficiency]), ""]
+        lines.append("  " + " · ".join([f"capacity {capacity}", *efficiency]))
+        if e["cell_index"] in self.outlooks:
+            lines += self._outlook(self.outlooks[e["cell_index"]], max(1, e["capacity_ppm"]))
+        return [*lines, ""]
+
+    def _outlook(self, o: dict, capacity_ppm: int) -> list[str]:
+        """What a user asks, with 95 % intervals; charge counted up to now, the rest of the last half-cycle's end."""
+
+        def with_doubt(name: str, unit: str, scale: float) -> str:
+            sigma = o[f"{name}_sigma_{unit}" if unit else f"{name}_sigma"]
+            return f"{o[f'{name}_{unit}' if unit else name] * scale:.4g} ± {1.96 * sigma * scale:.2g}"
+
+        soc = o["soc_ppm"] + self.ledger.get("under_way_ppm", 0) * 1_000_000 // capacity_ppm
+        now = f"state of charge {min(max(soc, 0), 1_000_000) / 1e4:.1f} ± {1.96 * o['soc_sigma_ppm'] / 1e4:.1f} %"
+        health = f"of health {with_doubt('soh', 'ppm', 1e-4)} %"
+        ends = f"{with_doubt('cycles_to_end', '', 1)} full cycles to 80 %" if o["cycles_to_end"] else ""
+        return [
+            "  " + " · ".join(part for part in (now, health, ends) if part),
+            f"  at its last turn: energy {with_doubt('energy', 'mwh', 1e-3)} Wh"
+            f" · charge up to {with_doubt('charge_limit', 'permille', 1e-3)} C"
+            f" · discharge up to {with_doubt('discharge_limit', 'permille', 1e-3)} C",
+        ]
 
     def _decision(self, strong: str, bad: str, plain: str) -> list[str]:
         o = self.outputs

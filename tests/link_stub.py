@@ -29,6 +29,7 @@ class Controller:
         self.outputs = Outputs()
         self.estimates = [Estimate(k) for k in range(cells)]
         self.says = self.unrecorded = 0
+        self.booked_ppm = 0
         self.commands = []
         self.profiles = []
         self.records = {2: bytes(range(200)), 4: b'{"profile": 1}', 5: b"field min_uv is too low"}

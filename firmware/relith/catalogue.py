@@ -60,11 +60,16 @@ TO_HOST = (
       "discharge_limit_count", "next_tick_ms", "alarms", "charge_enable", "discharge_enable", "journal_due"),
      b"BBBiiiiiii???"),
     # ledger: Charge so far, in and out kept apart; every second.
-    (("charged", "discharged", "gaps", "offset_mcount", "gain_ppm", "corrections"), b"AAAiii"),
+    (("charged", "discharged", "gaps", "offset_mcount", "gain_ppm", "corrections", "under_way_ppm"), b"AAAiiii"),
     # estimate: Where one cell's lithium is; every second, the cells in turn.
     (("cell_index", "known", "limited_by", "stage", "cathode_ppm", "cathode_sigma_ppm", "active_ppm",
       "active_sigma_ppm", "isolated_ppm", "isolated_sigma_ppm", "sei_ppm", "sei_sigma_ppm", "loss_ppm",
       "loss_sigma_ppm", "capacity_ppm", "capacity_sigma_ppm", "ce_cell_ppm", "ce_li_ppm"), b"BBBBiiiiiiiiiiiiii"),
+    # outlook: What a user asks of the same cell, as it was at the end of its last half-cycle; after `estimate`.
+    (("cell_index", "end_foreseen", "advice", "soc_ppm", "soc_sigma_ppm", "soh_ppm", "soh_sigma_ppm", "energy_mwh",
+      "energy_sigma_mwh", "charge_limit_permille", "charge_limit_sigma_permille", "discharge_limit_permille",
+      "discharge_limit_sigma_permille", "resistance_uohm", "resistance_sigma_uohm", "cycles_left", "cycles_left_sigma",
+      "cycles_to_end", "cycles_to_end_sigma", "normalized_life_permille", "short_suspected"), b"BBBiiiiiiiiiiiiiiiii?"),
 )
 
 # 1 when it is dangerous and must answer a challenge, 2 when it is with any a but 0; least and greatest a, least and
@@ -117,4 +122,4 @@ COMMANDS = (
     # profile: the profile that the next start will read; an uploaded one is kept there
     # refusal: the sentence that says why the last profile was refused
 # fmt: on
-CRC16 = 0x804D  # of these tables, by which host and board agree (`hil.codec.fingerprint`)
+CRC16 = 0x9F46  # of these tables, by which host and board agree (`hil.codec.fingerprint`)

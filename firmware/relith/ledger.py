@@ -88,6 +88,7 @@ class Ledger:
         self.offset_mcount = 0  # what the monitor reads at no current, 1/1000 count
         self.gain_ppm = 0
         self.corrections = 0
+        self.under_way_ppm = 0  # raw net charge since the half-cycle that the estimates are of; kept by the link
         self._unit_ms = profile.ppm_count_ms
         self._idle = profile.idle_count
         self._tolerance = profile.one_c_count >> 8

@@ -53,6 +53,7 @@ _READINGS = const(5)
 _OUTPUTS = const(6)
 _LEDGER = const(7)
 _ESTIMATE = const(8)
+_OUTLOOK = const(9)
 _COMMIT = const(12)
 
 _AT_ONCE = const(256)  # bytes looked at in one tick
@@ -163,7 +164,7 @@ class Link:
                 source = bms.outputs
             elif place == _LEDGER:
                 source = bms.ledger
-            elif place == _ESTIMATE:
+            elif place >= _ESTIMATE:
                 source = bms.estimates[0]
             end = pack_fields(scratch, TO_HOST[place][0], TO_HOST[place][1], source)
             self._tx.append(bytearray(end + 5))
@@ -325,8 +326,10 @@ class Link:
         if due:
             self._sent_ms = now_ms
             self._emit(_READINGS, bms.readings)
+            bms.ledger.under_way_ppm = bms.ledger.net_ppm() - bms.booked_ppm
             self._emit(_LEDGER, bms.ledger)
             self._emit(_ESTIMATE, bms.estimates[self._cell])
+            self._emit(_OUTLOOK, bms.estimates[self._cell])
             self._cell = self._cell + 1 if self._cell + 1 < self.cells else 0
 
     def _answer(self):

@@ -7,7 +7,7 @@ from hil.codec import MOST, Decoder, answer, encode
 
 COMMAND = {name: command.code for name, command in COMMANDS.items()}
 KEY = b"key"
-TELEMETRY = ("outputs", "readings", "ledger", "estimate")
+TELEMETRY = ("outputs", "readings", "ledger", "estimate", "outlook")
 
 
 def ask(name, a=0, b=0):

@@ -79,7 +79,7 @@ def test_a_link_for_16_cells_sends_them_all():
 
 def test_fields_are_attributes_of_what_is_sent():
     board = Board()
-    sources = (Readings(), Outputs(), board.bms.ledger, board.bms.estimates[0])
+    sources = (Readings(), Outputs(), board.bms.ledger, board.bms.estimates[0], board.bms.estimates[0])
     for (names, _), source in zip(catalogue.TO_HOST[5:], sources, strict=True):
         for name in names:
             getattr(source, name)

@@ -78,11 +78,12 @@ def test_the_ledger_is_sent():
     for k, account in enumerate((ledger.charged, ledger.discharged, ledger.gaps)):
         account.cycles, account.ppm = 100 + k, 999_000 + k
     ledger.calibrate(-40, 250)
+    board.bms.booked_ppm = -1_300_001
     board.tick(1000)
     (got,) = [m for m in Decoder().feed(board.drain()) if m.name == "ledger"]
     assert got.values == {
         "charged": 100_999_000, "discharged": 101_999_001, "gaps": 102_999_002,
-        "offset_mcount": -40, "gain_ppm": 250, "corrections": 1,
+        "offset_mcount": -40, "gain_ppm": 250, "corrections": 1, "under_way_ppm": 300_000,
     }  # fmt: skip
 
 
@@ -93,7 +94,7 @@ def test_numbers_too_large_are_sent_as_the_limit():
     board.bms.readings.charge_restarts = -1
     board.bms.readings.cell_uv = [2**31]
     board.tick(1000)
-    outputs, readings, _, _ = Decoder().feed(board.drain())
+    outputs, readings, _, _, _ = Decoder().feed(board.drain())
     assert [outputs[name] for name in ("state", "reason", "pulse_count", "pulse_ms")] == [255, 255, MOST, -MOST]
     assert (readings["charge_restarts"], readings["cell_uv"]) == (65535, [MOST])
 
@@ -105,4 +106,4 @@ def test_frames_of_the_board_are_numbered():
     for _ in range(20):
         board.tick(1000)
         got += [message.sequence for message in decoder.feed(board.drain())]
-    assert got == [k & 0xFFFF for k in range(0xFFF0, 0xFFF0 + 80)]
+    assert got == [k & 0xFFFF for k in range(0xFFF0, 0xFFF0 + 100)]

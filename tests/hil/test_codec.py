@@ -204,7 +204,7 @@ def test_lockstep():
             link.command("calendar", k, -1)
     assert len(board.bms.commands) == 10
     assert link.lost == 0
-    assert set(link.latest) == {"welcome", "outputs", "readings", "ledger", "estimate", "done"}
+    assert set(link.latest) == {"welcome", "outputs", "readings", "ledger", "estimate", "outlook", "done"}
 
 
 def test_lockstep_needs_a_rig():

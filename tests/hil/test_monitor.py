@@ -29,6 +29,10 @@ def known_board(cells=1, rig=False):
         e.cathode_ppm, e.active_ppm, e.isolated_ppm, e.sei_ppm = 500_000, 250_000, 150_000, 100_000
         e.isolated_sigma_ppm, e.capacity_ppm, e.capacity_sigma_ppm = 10_000, 900_000, 5_000
         e.ce_cell_ppm, e.ce_li_ppm = 998_100, 0
+        e.soc_ppm, e.soc_sigma_ppm, e.soh_ppm, e.soh_sigma_ppm = 600_000, 10_000, 950_000, 20_000
+        e.energy_mwh, e.energy_sigma_mwh, e.cycles_to_end, e.cycles_to_end_sigma = 5_400, 100, 70 * (1 - k), 10
+        e.charge_limit_permille, e.discharge_limit_permille = 800, 2_700
+    bms.booked_ppm = 1_410_000  # 9 % of nominal since then
     return Board(bms, rig)
 
 
@@ -56,6 +60,8 @@ def test_state_cell_and_inventory_are_shown():
         "measured · life stage 3 · the last discharge was ended by the anode",
         "isolated    300.00 ± 39.20 mAh",
         "capacity 1800.00 ± 19.60 mAh · CE_cell 99.81 %",
+        "state of charge 70.0 ± 2.0 % · of health 95 ± 3.9 % · 70 ± 20 full cycles to 80 %",
+        "at its last turn: energy 5.4 ± 0.2 Wh · charge up to 0.8 ± 0 C · discharge up to 2.7 ± 0 C",
         f"next       none: {REASONS[0]}",
         "faults     none",
         "frames lost 0",
