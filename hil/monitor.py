@@ -17,6 +17,7 @@ from hil.codec import Client, LinkError, Message, OtherFirmware, number
 from hil.serialport import BAUD, SerialPort
 from host_sim.cli import Parser
 from host_sim.errors import InputError
+from host_sim.report.page import doubted
 from host_sim.tables import REASONS, STATES, TABLE
 
 KNOWN = ("unknown", "inferred", "measured")
@@ -168,10 +169,11 @@ class View:
         whole = max(1, sum(e[f"{store}_ppm"] for store in STORES))
         lines = [f"{head} · life stage {e['stage']} · the last discharge was ended by {told(LIMITED, e['limited_by'])}"]
         for store in STORES:
-            value, sigma = e[f"{store}_ppm"], e[f"{store}_sigma_ppm"]
-            text = f"{value * mah:9.2f} ± {1.96 * sigma * mah:.2f} mAh"
+            value = e[f"{store}_ppm"]
+            shown, _, doubt = doubted(value * mah, 1.96 * e[f"{store}_sigma_ppm"] * mah).partition(" ")
+            text = f"{shown:>9} {doubt} mAh"
             lines.append(f"  {store.upper() if store == 'sei' else store:9}{text:26}{bar(value / whole)}")
-        capacity = f"{e['capacity_ppm'] * mah:.2f} ± {1.96 * e['capacity_sigma_ppm'] * mah:.2f} mAh"
+        capacity = f"{doubted(e['capacity_ppm'] * mah, 1.96 * e['capacity_sigma_ppm'] * mah)} mAh"
         efficiency = [
             f"{n} {e[k] / 1e4:.2f} %" for n, k in (("CE_cell", "ce_cell_ppm"), ("CE_Li", "ce_li_ppm")) if e[k]
         ]
