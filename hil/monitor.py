@@ -187,10 +187,11 @@ class View:
 
         def with_doubt(name: str, unit: str, scale: float) -> str:
             sigma = o[f"{name}_sigma_{unit}" if unit else f"{name}_sigma"]
-            return f"{o[f'{name}_{unit}' if unit else name] * scale:.4g} ± {1.96 * sigma * scale:.2g}"
+            value = o[f"{name}_{unit}" if unit else name] * scale
+            return doubted(value, 1.96 * sigma * scale) if sigma else f"{value:.4g}"
 
         soc = o["soc_ppm"] + self.ledger.get("under_way_ppm", 0) * 1_000_000 // capacity_ppm
-        now = f"state of charge {min(max(soc, 0), 1_000_000) / 1e4:.1f} ± {1.96 * o['soc_sigma_ppm'] / 1e4:.1f} %"
+        now = f"state of charge {doubted(min(max(soc, 0), 1_000_000) / 1e4, 1.96 * o['soc_sigma_ppm'] / 1e4)} %"
         health = f"of health {with_doubt('soh', 'ppm', 1e-4)} %"
         ends = f"{with_doubt('cycles_to_end', '', 1)} full cycles to 80 %" if o["cycles_to_end"] else ""
         return [
