@@ -159,6 +159,7 @@ def measure(kind: Kind) -> dict:
         }
     out["adaptive"] = own
     out["late"], out["refused"] = board.late, board.refused
+    out["trials"] = np.array([(i.estimate.pulse_trials, i.estimate.rest_trials) for i in board.inventories])
     fewer = replace(kind, cells=max(2, kind.cells // 4))  # the first of them
     out["wrong_none"] = {name: v[:, 0] for name, v in fixed(fewer, [PUBLISHED["none"]]).items()}
     out["wrong"] = {sigmas: firmware(fewer, wrong=sigmas)[0] for sigmas in (-3.0, 3.0)}
@@ -301,6 +302,12 @@ def world_rows(results):
             for name, unit in (("regained", "nominal"), ("hours", "h"), ("charge", "nominal")):
                 mean = np.mean([getattr(x, name)[k :: len(WEIGHTS)].mean() for x in own])
                 out.append(row(f"{world}, time {weighting}: {name} per life", float(mean), unit, None))
+            for name, column in (("pulses", 0), ("rests", 1)):
+                trials = np.concatenate([r["trials"][k :: len(WEIGHTS), column] for r in some])
+                spread = f"{trials.min()}..{trials.max()}"
+                out.append(
+                    row(f"{world}, time {weighting}: {name} that could be measured", float(trials.mean()), "1", None, spread)
+                )
     return out
 
 
