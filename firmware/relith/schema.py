@@ -54,7 +54,8 @@ def fill(profile, text, source):
             if at < len(row) and "=" in row[at]:
                 row[at], _, name = row[at].partition("=")
                 short[row[at]] = name
-    wanted = {"sources": (_SOURCES,)}  # field: a line of refusals.txt and what stands in it
+    # field: a line of refusals.txt and what stands in it
+    wanted = {"sources": (_SOURCES,)}  # type: dict[str, tuple]
     for row in known:
         if row[0] == "extra" and row[1] in data:
             wanted[row[1]] = _EXTRA, _MEMBERS
