@@ -17,14 +17,14 @@ import numpy as np
 
 from host_sim import estimator_faults
 from host_sim.bench import judged
-from host_sim.estimator_lives import USES, WORLDS, Life, lasts, play, profile_of
+from host_sim.estimator_lives import END_OF_LIFE, USES, WORLDS, Life, lasts, play, profile_of
 from host_sim.estimator_peers import STORES, LossLine, OpenLoop, follow, product_of_ce
 from host_sim.half_cycles import GOOD, POOR, SensorClass
 
 CELLS = 64
 RATIOS = (0.0, 0.5, 1.0, 2.0)
 FIRST = 5  # cycles until a forecast is asked for
-GROWTH = Life(mild=0.12)  # all 300 cycles end at the anode
+GROWTH = Life(mild=0.12, cycles=300)  # which all end at the anode; the only lives that are cut
 SLOW = 0.1  # at this rate isolated lithium stays where it is until a pulse or a rest brings it back
 RECOVERABLE = (Life(strip=SLOW, pulse_every=10), Life(strip=SLOW, rest_every=10))
 RESERVED = (Life(np_ratio=0.5, strip=SLOW, pulse_every=10), Life(np_ratio=0.5, strip=SLOW, rest_every=10))
@@ -80,6 +80,8 @@ def measured(life: Life, halves, sensors: SensorClass):
         "covered": {},
         "alarms": int(seen["short_suspected"][-1].sum()),
         "doubted": int((seen["resets"][-1] > 0).sum()),
+        "ended": ~alive[-1],
+        "cycles": alive.sum(axis=0),
         "cell_months": alive.mean(axis=0).sum() * days / 30.4,
     }
     for name in (*STORES, "loss"):
@@ -257,6 +259,18 @@ def coverage_rows(results):
     return out
 
 
+def end_rows(results):
+    """Whether lives were played to their end, and how long they were."""
+    whole = [x for x in results if x["life"].mild == 1.0]
+    ended = np.concatenate([x["ended"] for x in whole])
+    row = {"name": f"lives played to their end, {100 * END_OF_LIFE:g} % of nominal", "value": 100.0 * ended.mean()}
+    longest = {
+        ratio: max([x["cycles"].max() for x in whole if x["life"].np_ratio == ratio], default=0) for ratio in RATIOS
+    }
+    said = ", ".join(f"N/P {ratio:g} {cycles}" for ratio, cycles in longest.items())
+    return [row | {"unit": "%", "target": ">= 100", "peer": f"{ended.sum()} of {ended.size}; longest, cycles: {said}"}]
+
+
 def split_rows(results):
     """Isolated lithium told from SEI after three measurable interventions, against the same loss split as the loss
     model alone would; and where nothing comes back, the interval."""
@@ -293,6 +307,7 @@ def rows(cells=CELLS, workers=None, seed=0):
             *reservoir_rows(results),
             *coverage_rows(results),
             *split_rows(results),
+            *end_rows(results),
             *estimator_faults.healthy_rows(results),
             *faults.result(),
         ]

@@ -59,7 +59,7 @@ class Life:
     strip: float = RATE
     mild: float = 1.0
     cells: int = 8
-    cycles: int = 300
+    cycles: int = 1000  # at most; all but the mildest are at their end long before
     seed: int = 0
 
 

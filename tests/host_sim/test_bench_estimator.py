@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from relith.halfcycle import END_LOW, END_STOPPED
 
 from host_sim import bench_estimator as estimator
 from host_sim import estimator_faults as faults
@@ -54,6 +55,8 @@ def test_a_class_becomes_rows():
     every = [*reservoir, *free]
     counts = sum(np.concatenate(list(x["covered"].values()))[:, 1].sum() for x in every)
     assert counts == 5 * 8 * 2 * len(every)  # stores and loss, cycles, cells: each in one phase
+    (cut,) = estimator.end_rows(every)
+    assert cut["value"] == 0.0 and "0 of 8" in cut["peer"] and "N/P 0.5 8" in cut["peer"]
 
 
 def test_healthy_rest_is_quiet_and_a_short_is_found():
@@ -65,6 +68,16 @@ def test_healthy_rest_is_quiet_and_a_short_is_found():
 def test_months_of_standby_lose_nothing():
     own, stated, ticks = faults.standby(0.02)
     assert max(own) <= 1.0 and max(stated) <= 1.0 and ticks == 10_519
+
+
+def test_each_cell_s_discharge_ends_at_its_own_current():
+    """One stops by depth while the others go on, faster: neither their current nor its own end under that is told."""
+    lives = Lives([bench.mean_cell(LIFE, "redealt")] * 2, bench.NOMINAL_MAH_CM2, 3.0, 4.2, 50)
+    lives.charge(0.3)
+    totals = lives.discharge([(0.3, 3.6), (3.0, 1.0)], [1.05, 9.0])
+    assert totals["end"].tolist() == [END_STOPPED, END_LOW]
+    assert totals["end_permille"].tolist() == pytest.approx([300.0, 3000.0])
+    assert totals["charge"][0] == pytest.approx(1.05, abs=1e-3) and totals["charge"][1] > 1.07
 
 
 def test_a_rest_is_watched_hour_by_hour():
