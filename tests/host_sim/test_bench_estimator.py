@@ -74,10 +74,10 @@ def test_each_cell_s_discharge_ends_at_its_own_current():
     """One stops by depth while the others go on, faster: neither their current nor its own end under that is told."""
     lives = Lives([bench.mean_cell(LIFE, "redealt")] * 2, bench.NOMINAL_MAH_CM2, 3.0, 4.2, 50)
     lives.charge(0.3)
-    totals = lives.discharge([(0.3, 3.6), (3.0, 1.0)], [1.05, 9.0])
+    totals = lives.discharge([(0.3, 3.75), (3.0, 1.0)], [1.12, 9.0])
     assert totals["end"].tolist() == [END_STOPPED, END_LOW]
     assert totals["end_permille"].tolist() == pytest.approx([300.0, 3000.0])
-    assert totals["charge"][0] == pytest.approx(1.05, abs=1e-3) and totals["charge"][1] > 1.07
+    assert totals["charge"][0] == pytest.approx(1.12, abs=1e-3) and totals["charge"][1] > 1.125
 
 
 def test_a_rest_is_watched_hour_by_hour():
