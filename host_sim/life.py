@@ -87,7 +87,7 @@ def results(rows: dict[str, list[float]], nominal_mah: float, ended: str) -> dic
     initial = capacity[0] if capacity else 0.0
     end = first_lasting(capacity, END_SHARE * initial)
     fade = first_lasting(capacity, FADE_SHARE * initial)
-    bend = knee(capacity[: (end + 1) if end is not None else len(capacity)])
+    bend = knee(capacity[: (end + 1) if end is not None else len(capacity)]) if fade is not None else None
     number = [int(cycle) for cycle in rows["cycle"]]
 
     def rms(pairs) -> float | None:

@@ -46,7 +46,7 @@ def rows(capacity, **columns):
 def test_results_of_a_life():
     capacity = [100.0] * 10 + [97.0, 90.0, 79.0, 70.0]
     figures = results(rows(capacity, rest_h=[6.0, 0.0] * 7, pulses=[1] * 14), 100.0, "end of life")
-    assert figures["cycles_to_80"] == 13 and figures["cycle_below_98"] == 11
+    assert figures["cycles_to_80"] == 13 and figures["cycle_below_98"] == 11 and figures["cycle_of_knee"] == 10
     assert figures["rests"] == 7 and figures["rest_h"] == 42.0 and figures["pulses"] == 14
     assert figures["loss_error_percent"] is None and figures["known_share"] == 0.0  # nothing known, nothing judged
 
@@ -54,6 +54,11 @@ def test_results_of_a_life():
 def test_an_unfinished_life_has_no_end():
     assert results(rows([100.0, 70.0]), 100.0, "cycle cap")["cycles_to_80"] is None
     assert results(rows([]), 100.0, "interrupted")["cycles"] == 0
+
+
+def test_a_life_that_does_not_fade_has_no_knee():
+    figures = results(rows([100.0, 99.9, 99.9, 99.6, 99.2, 98.9]), 100.0, "cycle cap")
+    assert figures["cycle_below_98"] is None and figures["cycle_of_knee"] is None
 
 
 def test_errors_are_judged_where_the_estimate_is_known():
