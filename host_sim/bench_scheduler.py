@@ -304,10 +304,8 @@ def world_rows(results):
                 out.append(row(f"{world}, time {weighting}: {name} per life", float(mean), unit, None))
             for name, column in (("pulses", 0), ("rests", 1)):
                 trials = np.concatenate([r["trials"][k :: len(WEIGHTS), column] for r in some])
-                spread = f"{trials.min()}..{trials.max()}"
-                out.append(
-                    row(f"{world}, time {weighting}: {name} that could be measured", float(trials.mean()), "1", None, spread)
-                )
+                title = f"{world}, time {weighting}: {name} that could be measured"
+                out.append(row(title, float(trials.mean()), "1", None, f"{trials.min()}..{trials.max()}"))
     return out
 
 
