@@ -127,6 +127,22 @@ def lived(life, cycles, depth=9.0):
     return lives, halves
 
 
+def delivered(halves, sensors, seed):
+    """Charge of every discharge as measured (cycles, n), of nominal."""
+    seen = [
+        [r.charge_ppm for r in cells] for totals, _, cells, _ in records(halves, sensors, seed) if totals["kind"] < 0
+    ]
+    return np.array(seen) / 1e6
+
+
+def could_be_told(life, sensors, age, other_age, errs=0.01):
+    """Which swaps at the same state of charge (n,) the charge of one full discharge would tell, by a test that errs on
+    `errs` of the cells that stay: what there is to know, however little of it the firmware makes."""
+    same = delivered(lived(life, age + 1)[1], sensors, life.seed)
+    other = delivered(lived(replace(life, seed=life.seed + 1), other_age + 1)[1], sensors, life.seed)
+    return np.abs(other[-1] - same[-2]) > np.quantile(np.abs(same[-1] - same[-2]), 1.0 - errs)
+
+
 def swapped(life, sensors, age, other_age, depth=9.0, after=3):
     """Another cell in the place of one known for `age` cycles (0: of a new one): (which cells (n,) are told to be
     unknown within so many full cycles, by how much the capacities differ (n,), of nominal)."""
@@ -176,7 +192,12 @@ def swap_rows(cells):
         name = f"{what}: told to be unknown within three full cycles"
         row = {"name": name, "value": 100.0 * seen.mean(), "unit": "%", "target": target}
         out.append(row | {"peer": f"{int(seen.sum())} of {seen.size}"})
-    return out
+    told = np.concatenate([could_be_told(life, s, *pair) for s, pair in product((GOOD, POOR), ages)])
+    name = f"{what}: that the charge of one discharge would tell, erring on 1 % of those that stay"
+    return [
+        *out,
+        {"name": name, "value": 100.0 * told.mean(), "unit": "%", "peer": f"{int(told.sum())} of {told.size}"},
+    ]
 
 
 def healthy_rows(results, cells=64):

@@ -65,6 +65,14 @@ def test_healthy_rest_is_quiet_and_a_short_is_found():
     assert (faults.alarm_hours(life, POOR, 1.5, 48) <= 24).all()
 
 
+def test_what_one_discharge_tells_of_another_cell(monkeypatch):
+    """Cells with capacities of their own can be told apart, the same cells again cannot."""
+    life = bench.Life(np_ratio=1.0, cells=8)
+    assert faults.could_be_told(life, GOOD, 5, 5).mean() > 0.5
+    monkeypatch.setattr(faults, "spread_cells", lambda mean, n, seed: bench.spread_cells(mean, n, 0))
+    assert faults.could_be_told(life, GOOD, 5, 5).sum() <= 1  # the one at the limit of what is allowed to err
+
+
 def test_months_of_standby_lose_nothing():
     own, stated, ticks = faults.standby(0.02)
     assert max(own) <= 1.0 and max(stated) <= 1.0 and ticks == 10_519
