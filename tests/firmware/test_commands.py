@@ -381,6 +381,25 @@ def test_a_start_that_is_written_or_can_be_is_recorded():
     assert told(may=False) == (58, 0) and told(saves=False) == (35, 1)
 
 
+@pytest.mark.safety(11)
+def test_what_is_given_waits_when_the_days_records_are_used_up():
+    bms = Board().bms
+    bms.journal.day_records = journal.MOST
+    slots = dict(bms.journal.store.slots)
+    for name, a in (("resume", 0), ("clear_latch", 0), ("arm", 3), ("calibrate", 1), ("commission", 0), ("extra", 1),
+                    ("quiet", 60), ("consent", 1)):  # fmt: skip
+        assert bms.command(CODE[name], a, 1) == 58
+    assert bms.profile_commit(TEXT) == 58 and bms.journal.store.slots == slots and bms.wishes.refusal == b""
+
+
+def test_wishes_of_the_first_second():
+    wishes, readings = commands.Wishes(), Readings()
+    readings.user_free_s, readings.user_full_in_s = 7, 9
+    wishes.free_until_s = wishes.full_at_s = 0
+    wishes.apply(readings, 0)
+    assert (readings.user_free_s, readings.user_full_in_s) == (0, 0)
+
+
 def test_quiet_hours_and_a_sound_profile_are_taken():
     bms = Board().bms
     assert bms.command(CODE["quiet"], 60, 120) == 0 and (bms.gate.quiet_from_min, bms.gate.quiet_until_min) == (60, 120)

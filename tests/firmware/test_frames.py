@@ -27,6 +27,11 @@ def test_numbers_beyond_the_ends(value):
     assert frames.i32(struct.pack("<i", value), 0, 4) == BEYOND
 
 
+def test_what_no_number_is_allocates_nothing():
+    """The least small int of a board whose words have 32 bits."""
+    assert BEYOND == -(1 << 30)
+
+
 def test_a_number_that_is_not_whole():
     assert frames.i32(bytes(8), 5, 8) == BEYOND and frames.i32(bytes(8), 4, 8) == 0
 
@@ -82,7 +87,7 @@ def test_fields_of_a_received_frame(kinds, body, wanted):
 
 def closed(fields):
     """A frame as received: without its delimiters, with room behind it; and how long it is."""
-    buffer = bytearray(7) + fields + bytes(5)
+    buffer = bytearray(7) + fields + bytes(9)
     frames.close(buffer, 3, 0x1234, 7, 7 + len(fields))
     body = bytes(buffer).strip(b"\0")
     return bytearray(body + bytes(8)), len(body)
@@ -99,3 +104,10 @@ def test_a_frame_with_any_byte_wrong_is_refused(fields):
     assert frames.is_sound(bytearray(whole), n - 1) is False
     short, n = closed(b"")
     assert n == 10 and frames.is_sound(short, 9) is False
+
+
+@pytest.mark.parametrize("room, sound", [(243, True), (244, True), (245, False)])
+def test_the_longest_frame(room, sound):
+    """254 bytes: one more, and COBS would need a second code byte."""
+    whole, n = closed(b"x" * room)
+    assert n == room + 10 and frames.is_sound(whole, n) is sound

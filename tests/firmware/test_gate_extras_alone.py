@@ -1,8 +1,10 @@
 """What is armed by name, by itself: every step of it to the last unit, beside a controller of paper."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from relith import extras
 from relith.clock import DAY_S
 from relith.extras import Extras
 
@@ -121,6 +123,8 @@ def test_what_speaks_against_it_to_the_last_unit():
     p = Paper(STRIP)
     p.estimates, p.extras.forming = worn, 1
     assert p.against() == WHY["NOT_NEW"]
+    p.estimates.append(SimpleNamespace(loss_ppm=0))
+    assert p.against() == WHY["NOT_NEW"]
     p.extras.forming = 0
     assert p.against() == 0
     for deadline, said in ((-1, 0), (0, WHY["CALENDAR"])):
@@ -210,3 +214,9 @@ def test_the_days_are_kept_and_nothing_else():
     assert list(other.until_s) == [0, 0, 0, 1000 + DAY_S, 0] and other.uses == other.which == 0
     for size in (19, 21, 0):
         assert other.unpack(bytes(size)) is False
+
+
+def test_its_reasons_are_lines_of_the_list():
+    names = [line.split()[0] for line in (Path(extras.__file__).parent / "reasons.txt").read_text().splitlines()]
+    mine = {name[5:]: number for name, number in vars(extras).items() if name.startswith("_WHY_")}
+    assert len(mine) == 9 and all(names[number] == name for name, number in mine.items())

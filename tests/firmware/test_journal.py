@@ -280,3 +280,8 @@ def test_records_of_a_day():
     journal.day_records, journal.torn = 5, 1
     assert not journal.may(0, OWN_MOST) and not journal.may(0, MOST) and journal.may(0, FAILED_MOST)
     assert journal.may(DAY_S, FAILED_MOST) and (journal.day_began_s, journal.day_records) == (DAY_S, 0)
+
+
+def test_how_many_records_a_day_may_have():
+    """What wear is reckoned with (host_sim/wear.py, docs/safety.md)."""
+    assert (OWN_MOST, MOST, FAILED_MOST) == (64, 96, 128)

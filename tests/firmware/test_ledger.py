@@ -250,3 +250,11 @@ def test_a_bleed_is_booked_to_its_cell_and_to_no_other():
             assert ledger.bled_ppm[k] == 0 or mask >> k & 1
     for k, account in enumerate(ledger.bled):
         assert (account.ppm * one.ppm_count_ms + account.ms, account.us) == (exact[k], 0)
+
+
+def test_a_new_ledger_has_all_that_it_counts_with():
+    names = "moved_ppm gap_ppm booked restarts disagree doubt offset_mcount gain_ppm corrections under_way_ppm _begun "
+    names += "_covered_ms _base _hi _lo _run _sample _count _sample_ms _lapsed _pair _window_ms _window_sum "
+    names += "_window_charge _window_spread _zero_ms _zero_sum"
+    ledger = Ledger(units())
+    assert {name: getattr(ledger, name) for name in names.split()} == dict.fromkeys(names.split(), 0)
