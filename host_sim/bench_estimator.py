@@ -84,6 +84,8 @@ def measured(life: Life, halves, sensors: SensorClass):
         "cycles": alive.sum(axis=0),
         "cell_months": alive.mean(axis=0).sum() * days / 30.4,
     }
+    strain = (seen["active_ppm"] - true["active"]) / np.maximum(seen["active_sigma_ppm"], 1e-6)
+    result["strain"] = squares(strain, masks["hidden"] & ~masks["anchored"])
     for name in (*STORES, "loss"):
         inside = np.abs(seen[name + "_ppm"] - true[name]) <= 1.96 * seen[name + "_sigma_ppm"]
         for phase in PHASES:
@@ -252,6 +254,10 @@ def coverage_rows(results):
             value = share(np.concatenate([c for x in some for key, c in x.items() if key[1] == phase]))
             said = ", ".join(f"{name} {inside:.1f}" for name, inside in by_store.items())
             out.append({"name": f"95 % intervals, {world}, {phase} phase", "value": value, "unit": "%", "peer": said})
+        hidden = [x for x in results if x["life"].world == world and x["life"].np_ratio]
+        value, worst = rms(pooled(hidden, "strain")), np.nanmax([rms(x["strain"]) for x in hidden])
+        name = f"active lithium before the anode was seen empty, {world}: error over its stated sigma, RMS"
+        out.append({"name": name, "value": value, "unit": "1", "peer": f"worst class {worst:.2f}"})
     pairs = [(share(np.concatenate(list(x["covered"].values()))), x) for x in results]
     value, worst = min(pairs, key=lambda pair: pair[0])
     peer = f"{worst['life'].cathode} {label(worst['life'])}, {worst['sensors']} sensors"

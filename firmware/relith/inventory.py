@@ -270,12 +270,13 @@ class Inventory:
         if not thin or not 2200 < h.temp_cdegc < 2900 or kept[LIMIT] == LIMIT_ANODE:
             return
         layer = p.dead_layer_uohm * ONE // p.resistance_uohm
+        scatter = kept[RESISTANCE_SIGMA] * ONE // max(1, kept[RESISTANCE])  # at currents of their own, as in a drive
         gain = f.x[LAYER] * layer // ONE
         lost = f.x[S] + f.mean(self.dead())
         f.update(
             ((S, gain), (D, gain), (STAY, kept[UNSEEN] * gain // ONE), (RZERO, ONE), (LAYER, layer * lost // ONE)),
             2 * ONE * (ohm - p.resistance_uohm) // (ohm + p.resistance_uohm) + gain * lost // ONE,  # logarithm
-            _OHM_SIGMA * _OHM_SIGMA,
+            _OHM_SIGMA * _OHM_SIGMA + scatter * scatter,
         )
 
     def _rest(self, h):

@@ -19,7 +19,7 @@ from relith.inventory import (
     UNKNOWN,
     Inventory,
 )
-from relith.outlook import ADVICE_FULL_CHARGE, ADVICE_FULL_DISCHARGE, DOUBTS, GAIN, LIMIT_NONE, OFFSET, Q
+from relith.outlook import ADVICE_FULL_CHARGE, ADVICE_FULL_DISCHARGE, DOUBTS, GAIN, LIMIT_NONE, OFFSET, RZERO, Q
 
 from tests.firmware.toy_cell import ToyCell, profile
 
@@ -386,6 +386,21 @@ def test_resistance_of_the_dead_layer_is_weak_evidence_of_a_hidden_loss():
         assert inventory.estimate.limited_by == LIMIT_CATHODE
         errors.append(abs(inventory.estimate.active_ppm - cell.active * 1e6))
     assert errors[1] < 0.85 * errors[0]
+
+
+def test_a_resistance_that_scatters_is_worth_less():
+    """Under a drive each is measured at a current of its own; the metal stays in doubt as without it, nearly."""
+    prof = profile(**RESERVOIR, dead_layer_uohm=100_000)
+    doubts = []
+    for off in (0, 40_000):
+        cell, inventory = ToyCell(prof, 5), Inventory(prof, 0)
+        for k in range(30):
+            inventory.half_cycle(cell.charge())
+            h = cell.discharge()
+            h.resistance_uohm = round(100_000 * math.exp(cell.isolated + cell.sei)) + (off if k % 2 else -off)
+            inventory.half_cycle(h)
+        doubts.append(inventory.filter.sigma_of(RZERO))
+    assert doubts[1] > 1.5 * doubts[0]
 
 
 def test_anchors_tell_their_residuals():

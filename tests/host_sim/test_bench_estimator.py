@@ -1,5 +1,7 @@
 """The estimator's bench on a few half-cycles: records carry the sensor's errors, peers see what the firmware sees."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from relith.halfcycle import END_LOW, END_STOPPED
@@ -55,6 +57,9 @@ def test_a_class_becomes_rows():
     every = [*reservoir, *free]
     counts = sum(np.concatenate(list(x["covered"].values()))[:, 1].sum() for x in every)
     assert counts == 5 * 8 * 2 * len(every)  # stores and loss, cycles, cells: each in one phase
+    worlds = [x | {"life": replace(x["life"], world=world)} for x in every for world in bench.WORLDS]
+    told = {row["name"]: row["value"] for row in estimator.coverage_rows(worlds)}
+    assert 0.0 < told["active lithium before the anode was seen empty, other: error over its stated sigma, RMS"] < 3.0
     (cut,) = estimator.end_rows(every)
     assert cut["value"] == 0.0 and "0 of 8" in cut["peer"] and "N/P 0.5 8" in cut["peer"]
 
