@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Plan:
         """How many lives there are; life k is cell k % cells, then protocol, then world."""
         return len(self.worlds) * len(self.protocols) * self.cells
 
-    @property
+    @cached_property
     def chunks(self):
         """Chunk c: range of lives. A chunk never spans two worlds or protocols."""
         per = [range(k, min(k + self.lives_per_chunk, self.cells)) for k in range(0, self.cells, self.lives_per_chunk)]
@@ -299,6 +299,7 @@ def run(plan, folder, workers=None, scheduler=None, say=lambda text: None):
         say(f"{len(done)} of {len(plan.chunks)} chunks are done already, going on in {folder}")
     if todo:
         began, finished = time.monotonic(), 0
+        before = sum(len(plan.chunks[k]) for k in done)
         with closing(_cluster(plan, todo, scheduler, say) if scheduler else _processes(plan, todo, workers)) as results:
             for chunk, (columns, about, bits, model) in results:
                 if model != MODEL:
@@ -307,10 +308,9 @@ def run(plan, folder, workers=None, scheduler=None, say=lambda text: None):
                     raise InputError("worker: computes other bits than this machine (processor or libraries differ)")
                 with writing(chunk_path(folder, chunk)):
                     parquet.write(chunk_path(folder, chunk), columns, about)
-                done.add(chunk)
                 finished += len(plan.chunks[chunk])
                 rate = finished / (time.monotonic() - began)
-                lives = sum(len(plan.chunks[k]) for k in done)
+                lives = before + finished
                 say(f"{lives}/{plan.lives} lives, {rate:.1f} a second, {(plan.lives - lives) / rate:.0f} s to go")
     return collect(plan, folder)
 

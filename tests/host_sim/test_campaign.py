@@ -59,6 +59,8 @@ def reference(tmp_path_factory):
 def test_chunks_hold_every_life_once_and_never_two_protocols():
     lives = [life for chunk in plan().chunks for life in chunk]
     assert lives == list(range(plan().lives)) == list(range(20))
+    one = plan()
+    assert one.chunks is one.chunks  # asked for with every chunk that is done
     assert all(len({life // 5 for life in chunk}) == 1 for chunk in plan().chunks)
 
 
