@@ -19,6 +19,8 @@ FLIP_V = 0.02  # a current turned round must move the voltage; looked at where t
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
 TREND_SHARE = 0.05  # ... or went on as before, but for this share
 ONE_WAY = 5.0  # nominal capacities that cannot go in, or out, without a turn: another unit of time, or another cell
+LEAST_WHOLE = 0.1  # of nominal, from one end of the voltage window to the other
+END_V = 0.1  # so near to an end of the window, where a current takes its drop
 MAH, S_PER_H = 1000.0, 3600.0
 MOST_S = 86_400.0  # a day without a row, but with current, is a gap in any case
 AROUND, FARTHER = 5, 5.0  # a gap is this many times what is usual among so many intervals on either side
@@ -198,7 +200,8 @@ def check(history: History, profile) -> None:
 
 
 def check_one_way(h: History, profile) -> None:
-    """More than a few capacities cannot pass one way, but do where time is in ms. Raises InputError."""
+    """More than a few capacities cannot pass one way, but do where time is in ms; nor next to nothing from one end of
+    the voltage window to the other, every time, as where minutes are read as seconds. Raises InputError."""
     nominal_ah = profile.nominal_capacity_uah * 1e-6
     idle_a = profile.one_c_ua * 1e-6 * profile.idle_permille * 1e-3
     wait_s = np.where(gaps(h, None, idle_a), 0.0, np.diff(h.time_s, prepend=h.time_s[:1]))
@@ -206,10 +209,14 @@ def check_one_way(h: History, profile) -> None:
     passed_ah = np.cumsum(flows * wait_s) / S_PER_H
     flowing = np.flatnonzero(flows)
     turns = np.flatnonzero(np.diff(np.sign(flows[flowing]))) + 1
+    low_v, high_v = profile.min_uv * 1e-6 + END_V, profile.max_uv * 1e-6 - END_V
+    most: tuple[float, int, int] = (-1.0, 0, 0)  # moved between both ends, first and last row
     for run in np.split(flowing, turns):
         if not run.size:
             continue
         since_ah = np.abs(passed_ah[run] - passed_ah[max(run[0] - 1, 0)])
+        if h.voltage_v[run].min() <= low_v and h.voltage_v[run].max() >= high_v:
+            most = max(most, (float(since_ah[-1]), int(run[0]), int(run[-1])))
         beyond = np.flatnonzero(since_ah > ONE_WAY * nominal_ah)
         if beyond.size:
             k = int(run[beyond[0]])
@@ -218,6 +225,14 @@ def check_one_way(h: History, profile) -> None:
                 f"{_line(h, int(run[0]))}; {profile.source} is for a cell of {nominal_ah * MAH:g} mAh: time or current "
                 "in another unit (--columns), or another cell (--capacity MAH, --profile)?"
             )
+    moved_ah, first, last = most
+    if 0.0 <= moved_ah < LEAST_WHOLE * nominal_ah:
+        raise InputError(
+            f"{h.place(first)}: from here to line {_line(h, last)} the voltage goes from one end of the window to the "
+            f"other and {moved_ah * MAH:.4g} mAh are moved, at no time more; {profile.source} is for a cell of "
+            f"{nominal_ah * MAH:g} mAh: time or current in another unit (--columns), or another cell (--capacity MAH, "
+            "--profile)?"
+        )
 
 
 def check_signs(h: History, profile) -> None:

@@ -120,6 +120,11 @@ def slow_cycle(h: History, parts: list[Half], v_max: float, v_min: float) -> tup
 def _next_to(parts: list[Half], k: int, v_max: float, v_min: float) -> tuple[str, Half | None]:
     """What the discharge parts[k] lacks, or the slow charge next to it."""
     part, before = parts[k], parts[k - 1] if k else None
+    if part.end_v < v_min - NEAR_V:
+        return f"ends at {part.end_v:.3f} V, below the cut-off of {v_min:g} V (--min-v)", None
+    high = max((side.end_v for side in (before, *parts[k + 1 : k + 2]) if side is not None), default=v_max)
+    if high > v_max + NEAR_V:
+        return f"has a charge next to it that ends at {high:.3f} V, above {v_max:g} V (--max-v)", None
     if part.hours < 0.98 * SLOW_H:
         return f"takes {part.hours:.3g} h, faster than C/10", None
     if part.end_v > v_min + NEAR_V:

@@ -154,6 +154,10 @@ class Table:
             raise InputError(f"{self.path}: line {self.header_row} holds the column names, but no row of data follows")
         if text[-1] not in "\r\n" and len(tail) > 1 and tail[-1] < min(tail[-_KEEP - 1 : -1]):
             raise InputError(f"{self.path}: line {lines[-1]} ends in the middle of a number: the file is {_CUT}")
+        if text[-1] not in "\r\n" and len(lines) > 1:  # whole or cut inside a number: nobody can tell
+            self.notes.append(f"{self.path}: line {lines[-1]}, the last one, has no end: it may be {_CUT}; left out")
+            for part in (lines, *cells, *([self.types] if signed else [])):
+                part.pop()
         self.lines = np.array(lines)
         self.values: dict[str, list[np.ndarray]] = {key: [] for key in NAMES}
         self.extra: dict[str, np.ndarray] = {}

@@ -97,6 +97,14 @@ def test_milliamperes_read_as_amperes_and_the_other_way_round():
     check(joined([file(current_a=80.0)], None), changed(load(PROFILE), PROFILE, capacity_mah=239_000.0))
 
 
+def test_minutes_read_as_seconds():
+    """The whole window is crossed, and next to nothing moved; once more than that, and it is an old cell's."""
+    window = np.linspace(3.02, 4.19, 41)
+    short = file(volts=window, every_s=12.0)
+    refused(joined([short], None), "a.csv: line 2: from here to line 42", "10.67 mAh are moved", "time or current in")
+    check(joined([short, file("b.csv", 600.0, -0.08, window[::-1] - 0.05, every_s=60.0)], None), load(PROFILE))
+
+
 def test_signs_turned_round():
     turned = joined([file(current_a=-0.08), file("b.csv", 1.0, 0.08, DISCHARGE)], None)
     refused(

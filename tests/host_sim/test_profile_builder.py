@@ -156,6 +156,10 @@ def test_data_that_do_not_reach_are_refused(sample, tmp_path, capsys):
     one = edited(sample, tmp_path, lambda cycle, row: cycle == 2 and float(row["Current / A"]) >= 0.0)
     refused(capsys, tmp_path, [one, "--np", 1], "edited.bdf.csv: line ", "here it ends, with 1 of two half-cycles")
     refused(capsys, tmp_path, [sample, "--np", 1, "--capacity", 24], "moves 242.4 mAh, but --capacity is 24 mAh")
+    refused(
+        capsys, tmp_path, [sample, "--np", 1, "--max-v", 3.7], "next to it that ends at 4.200 V, above 3.7 V (--max-v)"
+    )
+    refused(capsys, tmp_path, [sample, "--np", 1, "--min-v", 3.55], "ends at 3.000 V, below the cut-off of 3.55 V")
     refused(capsys, tmp_path, [sample, "--np", 1, "--max-v", 4.3], "ends at 4.200 V, not at 4.3 V (--max-v)")
     refused(
         capsys, tmp_path, [sample, "--np", 1, "--min-v", 2.5], "ends at 3.000 V, not at the cut-off of 2.5 V (--min-v)"

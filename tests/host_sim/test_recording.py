@@ -217,6 +217,15 @@ WRONG = {
 }
 
 
+def test_a_last_line_without_its_end_is_left_out_and_said(tmp_path):
+    """Cut inside a number that is still as long as others are; or whole: nobody can tell."""
+    for end in ("-0.05123", "-0.051"):
+        r = read(tmp_path, TEXT.replace("-0.05\n", end))
+        same(r, ROWS[:-1])
+        assert any("line 5, the last one, has no end" in note and "left out" in note for note in r.notes)
+    assert not read(tmp_path, TEXT).notes
+
+
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_is_one_sentence_with_file_and_line(tmp_path, name):
     text, sentence = WRONG[name]
