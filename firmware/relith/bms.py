@@ -60,11 +60,13 @@ class Bms:
         self.moved = 0  # 1: a state was left for another in this tick
         self.cleared = 0  # 1 in the tick after a person cleared the latches
         self.ended = 0  # not 0: a half-cycle has ended (as Tracker.ended), and what comes next is still to be decided
-        self._next = 0  # cell whose estimate the next tick updates; 0: all are of the same half-cycle
+        self.updated = 0  # cells whose estimate knows of one half-cycle more than the others'; 0: all of the same
+        self.torn = 0  # 1: the update of the next one has begun
         self.news = False  # state, decision, reason or alarms are not what they were
         self.journal_bad = 0  # 1: interventions stay off
         self.short_suspected = 0  # 1: rest sag or charge that never returns
-        self.booked_ppm = 0  # raw net charge up to the end of the last half-cycle that was estimated
+        self.booked_ppm = 0  # raw net charge up to the end of the last half-cycle that was estimated in all cells
+        self.ahead_ppm = 0  # up to that of the one which `updated` cells know
         self._corrections = 0
         self._saved_ppm = self._saved_s = self._saved_latches = self._failed = 0
         self._boxed = 0  # rows that the black box has been kept for
@@ -123,7 +125,7 @@ class Bms:
         self.cleared = 0
         if tracker.ended:
             self.ended = tracker.ended
-        if self.ended and not self._next:
+        if self.ended and not self.updated:
             self._schedule()
         if tracker.ready and machine.state != PULSE:
             self._estimate()
@@ -166,16 +168,23 @@ class Bms:
         """A half-cycle is complete, with the rest after it: where is each cell's lithium now? A cell a tick: an update
         takes a Pico an estimated 0.2 s, and limits are to be looked at meanwhile.
         """
-        k = self._next
+        k = self.updated
+        inventory = self.inventories[k]
+        if self.torn:  # a tick failed in the middle of it: half an update is none
+            inventory.reset_unknown()
+        self.torn = 1
+        self.ahead_ppm = self.ledger.net_ppm() - self.tracker.under_way_ppm()
         self.tracker.record(self.h, k, 1)
         self.protection.compare(k, self.h, self.estimates[k].cathode_capacity_ppm)
-        self.inventories[k].half_cycle(self.h)
-        for kind, residual_ppm in self.inventories[k].anchors:
-            self.log.add(self.clock.seconds, ANCHOR << 24 | k << 8 | kind, residual_ppm)
-        self._next = (k + 1) % len(self.inventories)
-        if self._next == 0:
+        inventory.half_cycle(self.h)
+        self.updated = k = (k + 1) % len(self.inventories)
+        if k == 0:
+            self.booked_ppm = self.ahead_ppm
+        self.torn = 0
+        for kind, residual_ppm in inventory.anchors:
+            self.log.add(self.clock.seconds, ANCHOR << 24 | inventory.estimate.cell_index << 8 | kind, residual_ppm)
+        if k == 0:
             self.tracker.ready = 0
-            self.booked_ppm = self.ledger.net_ppm() - self.tracker.under_way_ppm()
             self._correct()
             self._suspect()
             self._saved_ppm = SAVE_PPM
@@ -245,9 +254,13 @@ class Bms:
                 self.journal_bad = 1
                 self.protection.lock()
         else:
-            missed = self.ledger.net_ppm() - self.booked_ppm
-            for inventory in self.inventories:
-                inventory.passed(missed)
+            net_ppm = self.ledger.net_ppm()
+            if self.torn:
+                self.inventories[self.updated].reset_unknown()
+            for k in range(len(self.inventories)):
+                self.inventories[k].passed(net_ppm - (self.ahead_ppm if k < self.updated else self.booked_ppm))
+            self.booked_ppm = net_ppm  # or the next restart would count it again
+            self.updated = self.torn = 0
         self._corrections = self.ledger.corrections
         self._suspect()
         self._boxed = self._saved_latches = self.protection.latched
@@ -281,7 +294,7 @@ class Bms:
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
-        self.short_suspected = self.tracker.ready = self._next = 0
+        self.short_suspected = self.tracker.ready = self.updated = self.torn = 0
         self.cleared = 1
         self.journal_bad = 0
         return self.calibrated()

@@ -7,12 +7,12 @@ _NUMBERS = (
     "profile cell_count nominal_capacity_uah current_lsb_na|boots|clock seconds|protection latched|tracker index|"
     "gate armed_until_s calibrated_until_s day_began_s day_spent_ppm life_spent_ppm last_pulse_s pulses rests "
     "quiet_from_min quiet_until_min stopped|wishes consent|"
-    "ledger offset_mcount gain_ppm corrections|booked_ppm|"
+    "ledger offset_mcount gain_ppm corrections|booked_ppm|ahead_ppm|updated|torn|"
     "journal day_began_s day_records|black_box first|"
     "charged cycles ppm ms us|discharged cycles ppm ms us|gaps cycles ppm ms us"
 )
 _FIXED = 3
-_VERSION = 9
+_VERSION = 10
 
 
 def _places(bms):

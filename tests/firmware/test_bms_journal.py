@@ -71,6 +71,52 @@ def test_a_reboot_takes_up_where_it_stopped():
     assert not any((again.outputs.charge_enable, again.outputs.discharge_enable, again.outputs.pulse_count))
 
 
+def cathodes_ppm(bms):
+    return [estimate.cathode_ppm for estimate in bms.estimates]
+
+
+@pytest.mark.safety(11)
+def test_what_no_record_tells_of_is_booked_once_however_often_it_restarts():
+    world = lived("liu21").fill().run(400)
+    world.bms.save()
+    again = Bms(profile(policy="liu21"), world.store)
+    once = cathodes_ppm(again)
+    assert once != cathodes_ppm(world.bms)  # a half-cycle was under way
+    for _ in range(3):
+        again.save()
+        again = Bms(profile(policy="liu21"), world.store)
+        assert cathodes_ppm(again) == once
+
+
+@pytest.mark.safety(11)
+@pytest.mark.parametrize("updated", [1, 2, 3])
+def test_a_record_made_while_a_strings_cells_are_updated_one_by_one(updated):
+    """The half-cycle is counted once in every cell, whether its estimate knew of it or not."""
+    world = World(share=0.5, policy="none", cell_count=4).fill().run(60).empty().run(60)
+    while world.bms.updated != updated:
+        world.tick(world.outputs.next_tick_ms, world.flows(300))
+    world.bms.stop(1)
+    again = Bms(world.p, world.store)
+    truth_ppm = (1 - world.share) * world.p.cathode_capacity_ppm
+    assert cathodes_ppm(again) == [pytest.approx(truth_ppm, abs=5_000)] * 4 and again.updated == 0
+
+
+@pytest.mark.safety(11)
+def test_half_an_update_is_none(monkeypatch):
+    """A tick that fails within one leaves a cell that is unknown, in memory and after a restart."""
+    world = World(share=0.5, policy="none").fill().run(60).empty().run(60)
+    inventory = world.bms.inventories[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(inventory, "_efficiency", lambda h: [][0])
+        with pytest.raises(IndexError):
+            world.run(5000, 300)
+    assert Bms(world.p, world.store).estimates[0].known == UNKNOWN
+    heard = []
+    monkeypatch.setattr(inventory, "reset_unknown", lambda: heard.append(inventory))
+    world.tick(world.outputs.next_tick_ms, world.flows(300))
+    assert heard == [inventory] and world.bms.torn == 0
+
+
 @pytest.mark.safety(9, 10)
 def test_power_lost_in_a_pulse():
     """Outputs off, the pulse spent as planned, never resumed, and a cool-down that has not elapsed."""
