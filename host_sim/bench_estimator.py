@@ -173,6 +173,10 @@ def loss_rows(results):
             row = {"name": f"loss RMS, {cathode}, {sensors} sensors, {where}", "value": rms(sums), "unit": "nominal"}
             row |= {"target": f"<= {limit if home else 2 * limit:g}", "peer": f"product of CE {peer:.4f}"}
             out.append(row | {"ratio": rms(sums) / peer, "spread": interval(sums)})
+            for world in () if home else WORLDS[1:]:
+                value = rms(pooled([x for x in some if x["life"].world == world], "loss"))
+                name = f"loss RMS, {cathode}, {sensors} sensors, {world}"
+                out.append({"name": name, "value": value, "unit": "nominal", "target": f"<= {2 * limit:g}"})
             worst = max(some, key=lambda x: np.nan_to_num(rms(x["loss"])))
             name = f"loss RMS, {cathode}, {sensors} sensors, {where}, worst class ({label(worst['life'])})"
             out.append({"name": name, "value": rms(worst["loss"]), "unit": "nominal"})
@@ -180,9 +184,9 @@ def loss_rows(results):
         if x["life"].mild == GROWTH.mild:
             late, early = x["loss_late"], x["loss_early"]
             low, high = bounds(lambda a, b: rms(a) - rms(b), late, early)
-            name = f"growth of the loss RMS from cycles 0-100 to 200-300, {x['sensors']} sensors: shown beyond doubt"
-            row = {"name": name, "value": max(0.0, low), "unit": "nominal", "target": "<= 0"}
-            peer = f"RMS {rms(early):.4f} -> {rms(late):.4f}, growth {rms(late) - rms(early):.4f}"
+            name = f"growth of the loss RMS from cycles 0-100 to 200-300, {x['sensors']} sensors"
+            row = {"name": name, "value": rms(late) - rms(early), "unit": "nominal", "target": "<= 0"}
+            peer = f"RMS {rms(early):.4f} -> {rms(late):.4f}"
             out.append(row | {"peer": peer, "spread": f"{low:.4f}..{high:.4f}"})
     return out
 
@@ -258,6 +262,13 @@ def coverage_rows(results):
         value, worst = rms(pooled(hidden, "strain")), np.nanmax([rms(x["strain"]) for x in hidden])
         name = f"active lithium before the anode was seen empty, {world}: error over its stated sigma, RMS"
         out.append({"name": name, "value": value, "unit": "1", "peer": f"worst class {worst:.2f}"})
+    name, value, said = "95 % intervals, worst class, store and phase of at least 100 cycles", 100.0, ""
+    for x in results:
+        for (store, phase), counts in x["covered"].items():
+            if counts[:, 1].sum() >= 100 and share(counts) < value:
+                value = share(counts)
+                said = f"{store}, {phase} phase, {x['life'].cathode} {label(x['life'])}, {x['sensors']} sensors"
+    out.append({"name": name, "value": value, "unit": "%", "target": ">= 85", "peer": said})
     pairs = [(share(np.concatenate(list(x["covered"].values()))), x) for x in results]
     value, worst = min(pairs, key=lambda pair: pair[0])
     peer = f"{worst['life'].cathode} {label(worst['life'])}, {worst['sensors']} sensors"

@@ -19,6 +19,7 @@ FLIP_V = 0.02  # a current turned round must move the voltage; looked at where t
 STILL_SHARE = 0.02  # ... and refused where it moved by less than this share of that
 TREND_SHARE = 0.05  # ... or went on as before, but for this share
 ONE_WAY = 5.0  # nominal capacities that cannot go in, or out, without a turn: another unit of time, or another cell
+FAHRENHEIT = 60.0  # degC, in which no cell is cycled; 15 degC would be read so
 LEAST_WHOLE = 0.1  # of nominal, from one end of the voltage window to the other
 END_V = 0.1  # so near to an end of the window, where a current takes its drop
 MAH, S_PER_H = 1000.0, 3600.0
@@ -111,6 +112,8 @@ def _temperatures(recordings: list[Recording], told: float | None, notes: list[s
         if r.temperature_degc:
             columns = [r.temperature_degc[min(k, len(r.temperature_degc) - 1)] for k in range(sensors)]
             parts.append(np.column_stack(columns))
+            if parts[-1].min() >= FAHRENHEIT:
+                notes.append(f"{r.path}: every temperature is {FAHRENHEIT:g} degC or more; are they degF (--columns)?")
         else:
             degc = 25.0 if told is None else told
             parts.append(np.full((len(r.time_s), sensors), degc))

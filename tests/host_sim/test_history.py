@@ -105,6 +105,13 @@ def test_minutes_read_as_seconds():
     check(joined([short, file("b.csv", 600.0, -0.08, window[::-1] - 0.05, every_s=60.0)], None), load(PROFILE))
 
 
+def test_degrees_fahrenheit_are_asked_for():
+    for degc, said in ((72.0, True), (25.0, False)):
+        r = file()
+        r.temperature_degc = [np.full(41, degc)]
+        assert any("are they degF" in note for note in joined([r], None).notes) == said
+
+
 def test_signs_turned_round():
     turned = joined([file(current_a=-0.08), file("b.csv", 1.0, 0.08, DISCHARGE)], None)
     refused(
