@@ -156,7 +156,8 @@ class Table:
             raise InputError(f"{self.path}: line {lines[-1]} ends in the middle of a number: the file is {_CUT}")
         if text[-1] not in "\r\n" and len(lines) > 1:  # whole or cut inside a number: nobody can tell
             self.notes.append(f"{self.path}: line {lines[-1]}, the last one, has no end: it may be {_CUT}; left out")
-            for part in (lines, *cells, *([self.types] if signed else [])):
+            parts: list[list] = [lines, *cells, *([self.types] if signed else [])]
+            for part in parts:
                 part.pop()
         self.lines = np.array(lines)
         self.values: dict[str, list[np.ndarray]] = {key: [] for key in NAMES}
