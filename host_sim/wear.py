@@ -6,7 +6,8 @@ one and from the start. All others are counted in the journal itself and stop at
 FAILED_MOST), but for four:
 the last one counted may stand in both slots, a pulse that has begun ends, each latching row may still latch once
 (a person must clear it before it can again, which is counted), and what was given may be withdrawn (an arming, consent,
-the leave to run: to give it again is counted). While a latch stands, a start writes both slots unless they are alike.
+the leave to run, in both slots: to give it again is counted). While a latch stands, a start writes both slots unless
+they are alike.
 A record that the power cuts off is not counted; then nothing but a latch and a failed tick is written for APART_S.
 """
 
@@ -41,7 +42,7 @@ def apart() -> int:
 
 def counted() -> int:
     """Most of all others in a day of power: starts, pulses, rests, failures, persons, latches."""
-    return FAILED_MOST + 1 + 1 + 2 * LATCHING + WITHDRAWN
+    return FAILED_MOST + 1 + 1 + 2 * LATCHING + 2 * WITHDRAWN
 
 
 def worst() -> int:

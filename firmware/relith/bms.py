@@ -30,6 +30,7 @@ _HOUR_S = const(3600)
 _WHY_GRANTED = const(0)
 _WHY_STILL = const(32)
 _WHY_DAYS = const(33)
+_WHY_FLASH = const(35)
 
 
 class Bms:
@@ -227,16 +228,16 @@ class Bms:
         if self.journal.may(self.clock.seconds, most):
             self.save()
 
-    def save(self, counts=1):
-        """A record of all; in both slots when the latches changed, or when one may have missed them."""
+    def save(self, counts=1, both=0):
+        """A record of all; in both slots if asked, when the latches changed, or when one may have missed them."""
         latched = self.protection.latched
         self._saved_ppm = 0
         self._saved_s = self.clock.seconds
-        both = 1 if latched != self._saved_latches or latched and self._failed else 0
-        self._saved_latches = latched
+        both = 1 if both or latched != self._saved_latches or latched and self._failed else 0
         self.outputs.journal_due = 1
         self.journal.day_records += counts + both
         saved = self.journal.save(pack_all(self), both)
+        self._saved_latches = latched  # not before: a record that could not even be made is made up for
         self._failed = not saved
         if not saved:
             self.journal_bad = 1
@@ -284,16 +285,22 @@ class Bms:
         """The link refused a frame: that stands in the log."""
         self.log.add(self.clock.seconds, REFUSAL << 24 | message << 8 | refusal, reason)
 
+    def kept(self, both=0):
+        """A record of what a person asked for; what is withdrawn stands in both slots. 0, or why it does not."""
+        return _WHY_GRANTED if self.save(1, both) else _WHY_FLASH
+
     def commission(self):
         """A new cell of this profile, calibrated and tested: what the profile says of it is believed from here on, and
         the latches of the old one are forgotten. Not while a fault is still there.
         """
-        self.protection.renew()
-        if not self.protection.clear():
+        if not self.protection.renew():
             return _WHY_STILL
+        self.gate.extras.cancel(self)
+        self.gate.asked = 0
         for k in range(len(self.inventories)):
             self.inventories[k] = Inventory(self.profile, k)
             self.estimates[k] = self.inventories[k].estimate
+            self.tracker.drop_uv[k] = 0
         self.short_suspected = self.tracker.ready = self.updated = self.torn = 0
         self.cleared = 1
         self.journal_bad = 0
@@ -302,23 +309,21 @@ class Bms:
     def calibrated(self):
         """The current path was checked today."""
         self.gate.calibrated_until_s = self.clock.seconds + self.profile.calibration_days * DAY_S
-        self.save()
-        return _WHY_GRANTED
+        return self.kept()
 
     def arm(self, days):
         """Consent to interventions for some days."""
         if not 0 < days <= self.profile.arm_days:
             return _WHY_DAYS
         self.gate.armed_until_s = self.clock.seconds + days * DAY_S
-        self.save()
-        return _WHY_GRANTED
+        return self.kept()
 
     def disarm(self):
         """Consent withdrawn, for good at once; so many records as there were of arming."""
-        self.gate.extras.uses = 0
-        if self.gate.armed_until_s:
+        self.gate.extras.cancel(self)
+        if self.gate.armed_until_s or self._failed:
             self.gate.armed_until_s = 0
-            self.save()
+            return self.kept(1)
         return _WHY_GRANTED
 
     def quiet(self, from_min, until_min):
@@ -327,14 +332,14 @@ class Bms:
         if gate.quiet_from_min != from_min or gate.quiet_until_min != until_min:
             gate.quiet_from_min = from_min
             gate.quiet_until_min = until_min
-            self.save()
+            return self.kept()
         return _WHY_GRANTED
 
     def stop(self, on):
         """The operator's stop outranks everything but protection, at once, and stands after a restart."""
-        if self.gate.stopped != on:
+        if self.gate.stopped != on or self._failed:
             self.gate.stopped = on
-            self.save()
+            return self.kept(on)
         return _WHY_GRANTED
 
     def clear(self):
@@ -344,6 +349,4 @@ class Bms:
             return _WHY_STILL
         self.cleared = 1
         self.journal_bad = self.black_box.first = 0
-        if kept:
-            self.save()
-        return _WHY_GRANTED
+        return self.kept() if kept else _WHY_GRANTED

@@ -10,16 +10,17 @@ _WHY_QUIET = const(59)
 
 _DAY_MIN = const(1440)
 _MARGIN_PERMILLE = const(1250)  # resistance is taken a quarter higher than measured
+_MOST_UV = const(1000000)  # that a measured resistance may take off at 1C (Tracker)
 _TRIALS = const(20)  # measurable pulses without benefit that end pulsing
 
 
 def lowest_uv(bms, permille):
-    """The lowest cell voltage that a pulse will reach, from measured resistance; 0: not measured."""
+    """The lowest cell voltage that a pulse will reach, from measured resistance; 0: not measured, or beyond measure."""
     drops, cells = bms.tracker.drop_uv, bms.readings.cell_uv
     permille = (permille + bms.tracker.permille) * _MARGIN_PERMILLE // 1000  # a charger's lift is lost as well
     least = 1 << 29
     for k in range(len(cells)):
-        if drops[k] == 0:
+        if not 0 < drops[k] < _MOST_UV:
             return 0
         least = min(least, cells[k] - drops[k] * permille // 1000)
     return max(least, 1)

@@ -93,11 +93,11 @@ def run(bms, code, a, b):
         bms.ledger.calibrate(a, b)
         for inventory in bms.inventories:
             inventory.corrected(inventory.estimate.gain_ppm)  # a meter knows better than anchors
-        bms.calibrated()
+        return bms.calibrated()
     elif code == _CONSENT:
-        if wishes.consent != a:
+        if wishes.consent != a or bms._failed:
             wishes.consent = a
-            bms.save()
+            return bms.kept(a == 0)
     elif code == _CALENDAR:
         wishes.free_until_s = now_s + a
         wishes.full_at_s = now_s + b if b >= 0 else -1
@@ -139,7 +139,7 @@ def recorded(bms):
         return _WHY_GRANTED
     if not journal.may(bms.clock.seconds, MOST):
         return _WHY_WORN
-    return _WHY_GRANTED if bms.save() else _WHY_FLASH
+    return bms.kept()
 
 
 def record(bms, area):

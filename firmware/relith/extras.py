@@ -11,6 +11,7 @@ from array import array
 from relith import const
 from relith.clock import DAY_S
 from relith.readings import zeros
+from relith.states import PULSE
 
 # places in schema.txt, from 1; self_heating is 1
 _FIRST_STRIP = const(2)
@@ -65,18 +66,25 @@ class Extras:
             return _WHY_UNARMED
         if uses > x[_DAY_USES] or now_s < self.until_s[which - 1]:
             return _WHY_USES
+        self.cancel(bms)
         self.until_s[which - 1] = now_s + DAY_S
         self.which = which
         self.uses = uses
         self.shape = None
-        bms.save()
-        return 0
+        return bms.kept()
+
+    def cancel(self, bms):
+        """What was asked for does not begin any more; what flows, the gate ends."""
+        if self.pulse and bms.machine.state != PULSE:
+            self.pulse = None
+            bms.gate.asked = self.forming = 0
+        self.uses = 0
 
     def ask(self, bms, full):
         """The scheduler asks for nothing: does a pulse of these come after a charge that is full?"""
         self.pulse = None
         self.forming = self._moved_ppm = 0
-        if full and self.uses and self.which <= _FIRST_STRIP:
+        if full and self.uses > 0 and self.which <= _FIRST_STRIP:
             x = self.pulse = self.profile.named[self.which - 1]
             self.forming = self.which - 1
             s = bms.scheduler
@@ -116,7 +124,7 @@ class Extras:
                 self.forming = 0
             if reason or bms.moved:
                 self.shape = None
-        elif bms.moved and self.uses and which > _FIRST_STRIP:
+        elif bms.moved and self.uses > 0 and which > _FIRST_STRIP:
             if bms.machine.state == (_DISCHARGE if which == _PULSE_DISCHARGE else _CHARGE):
                 x = self.profile.named[which - 1]
                 self.off = self._ms = self._moved_ppm = 0

@@ -142,6 +142,8 @@ class Gate:
         extra = self.extras.pulse
         if extra:
             reason = self.extras.against(bms, extra)
+            if self.extras.uses < 1:
+                reason = _WHY_UNARMED
             if reason:
                 return reason
         if b.min_cdegc < p.pulse_low_cdegc or b.max_cdegc + bms.protection.tighter_cdegc > p.pulse_high_cdegc:

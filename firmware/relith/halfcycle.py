@@ -21,6 +21,7 @@ COLD_CDEGC = const(500)  # outside these, a rested voltage does not qualify
 _HOT_CDEGC = const(4500)
 _NEAR_UV = const(5000)  # noise at a cut-off
 _STRING_UV = const(20000)  # a cell this far above the cut-off was not the one that ended the discharge
+_MOST_UV = const(1000000)  # more than this a measured resistance does not take off at 1C: it is beyond measure
 _RUNAWAY_UV = const(200000)  # this close to the cut-off an emptying anode looks like resistance
 _STEP_MS = const(2000)  # a current step within this time shows resistance, not diffusion
 _ENOUGH_S = const(1 << 29)  # seconds are not counted beyond
@@ -353,12 +354,13 @@ class Tracker:
             rise = r.cell_uv[k] - self._uv[k]
             if step < 0:
                 rise = -rise
-            if min(r.cell_uv[k], self._uv[k]) < self.profile.min_uv + _RUNAWAY_UV:
+            if rise < _MOST_UV and min(r.cell_uv[k], self._uv[k]) < self.profile.min_uv + _RUNAWAY_UV:
                 continue
-            if 0 < rise < 1000000:
-                drop = rise * 1000 // permille
+            if rise > 0:
+                drop = min(rise, _MOST_UV) * 1000 // permille
                 old = self.drop_uv[k]
                 if old:
-                    self.jump_permille = max(self.jump_permille, min(drop, 1000000) * 1000 // old)
-                    drop = (old + drop) >> 1
-                self.drop_uv[k] = min(drop, 1000000)
+                    self.jump_permille = max(self.jump_permille, min(drop, _MOST_UV) * 1000 // old)
+                    if drop < _MOST_UV:
+                        drop = (old + drop) >> 1
+                self.drop_uv[k] = min(drop, _MOST_UV)

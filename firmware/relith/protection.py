@@ -117,9 +117,11 @@ class Protection:
         self.latched |= self._level[_LOCKOUT]
 
     def clear(self):
-        """A person's deliberate act: forget the latches of rows that are no longer active. True when none is left."""
-        self.latched &= self.active
-        return self.latched == 0
+        """A person's deliberate act: forget the latches. False, and nothing forgotten, while such a row is active."""
+        if self.latched & self.active:
+            return False
+        self.latched = 0
+        return True
 
     def update(self, elapsed_ms):
         """Debounce every row, latch what must be."""
@@ -162,11 +164,17 @@ class Protection:
             self._quiet_ms %= 1000
 
     def renew(self):
-        """Another cell is in: no rested voltage of it is known, nor a short."""
+        """Another cell is in: no rested voltage of it is known, nor a short. False while a fault is there that is not
+        the old cell's alone.
+        """
+        self._values[_SHORT] = 0
+        self.update(0)
+        if not self.clear():
+            return False
         for k in range(0, len(self._met), _MET):
             self._met[k] = -1
-        self._values[_OCV_PPM] = self._values[_SHORT] = 0
-        self.update(0)
+        self._values[_OCV_PPM] = 0
+        return True
 
     def compare(self, k, h, capacity_ppm):
         """OCV against ledger: charge between two rested voltages of cell `k` is the cathode's content between them,

@@ -6,8 +6,10 @@ from functools import cache
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relith import bms as bms_module
 from relith.bms import Bms
 from relith.inventory import UNKNOWN
+from relith.journal import FAILED_MOST
 from relith.log import CORRECTION
 from relith.outlook import GAIN
 
@@ -208,3 +210,52 @@ def test_journal_is_written_by_charge_and_by_day():
     world.run(10 * DAY_S)
     assert 9 <= world.store.writes - before <= 11
     assert world.outputs.journal_due in (0, 1)
+
+
+@pytest.mark.safety(11)
+def test_a_latch_whose_record_could_not_be_made_is_written_at_once_after(monkeypatch):
+    """No memory for it in the tick of the latch: the tick's last words make up for it."""
+    world = World(share=0.5)
+    pack, left = bms_module.pack_all, [1]
+
+    def none(bms):
+        if left[0]:
+            left[0] -= 1
+            raise MemoryError
+        return pack(bms)
+
+    monkeypatch.setattr(bms_module, "pack_all", none)
+    world.bms.journal.day_records = FAILED_MOST
+    world.bms.short_suspected = 1
+    with pytest.raises(MemoryError):
+        world.tick(100, 0)
+    assert Bms(world.p, world.store).protection.latched == world.bms.protection.latched != 0
+
+
+@pytest.mark.safety(1, 11)
+def test_what_the_flash_did_not_take_is_told_and_tried_again():
+    world = World(share=0.5)
+    world.store.broken = True
+    for code, a in ((0, 0), (4, 0), (5, 0)):
+        assert world.bms.command(code, a, 0) == world.bms.command(code, a, 0) == 35
+    assert world.bms.gate.stopped == 1 and world.bms.gate.armed_until_s == world.bms.wishes.consent == 0
+    world.store.broken = False
+    assert world.bms.command(0, 0, 0) == 0
+    again = Bms(world.p, world.store)
+    assert again.gate.stopped == 1 and again.gate.armed_until_s == again.wishes.consent == 0
+
+
+def test_a_new_cell_has_no_measured_resistance():
+    world = World(share=0.5)
+    world.bms.tracker.drop_uv[0] = 200_000
+    assert world.bms.commission() == 0 and world.bms.tracker.drop_uv[0] == 0
+
+
+@pytest.mark.safety(5)
+def test_a_step_of_a_volt_is_a_resistance_beyond_measure():
+    world = World(share=0.95)
+    world.run(20, -500).run(20)
+    assert 0 < world.bms.tracker.drop_uv[0] < 300_000
+    world.drop_uv = 1_300_000
+    world.run(0.9, -1000)
+    assert world.bms.tracker.drop_uv[0] == 1_000_000 and "resistance_jump" in world.alarms()

@@ -210,8 +210,9 @@ def test_disarmed_it_ends():
 
 def new(which, **changes):
     """A new cell of which nothing is known, and a person has asked for `which`."""
-    world = asked(which, share=0.0, **changes)
+    world = named(share=0.0, **changes)
     world.bms.commission()
+    assert world.bms.command(13, which, 1) == 0
     world.run(5)
     assert all(e.known == UNKNOWN and e.loss_ppm == 0 for e in world.bms.estimates)
     return world
@@ -244,8 +245,9 @@ def test_an_unknown_cell_is_not_formed_and_a_known_one_is_not_new():
 
 @pytest.mark.safety(4)
 def test_a_new_cell_is_unknown_for_all_else():
-    world = asked(HEATING, share=0.0)
+    world = named(share=0.0)
     world.bms.commission()
+    assert world.bms.command(13, HEATING, 1) == 0
     world.fill().run(5)
     assert why(world) == WHY["UNKNOWN"] and world.bms.gate.pulses == 0
 
@@ -364,3 +366,36 @@ def test_asked_for_anew_the_shape_under_way_ends():
     world.run(5, -300)
     assert world.outputs.discharge_limit_count == world.p.discharge_max_count
     assert world.bms.estimates[0].known == INFERRED
+
+
+def waiting():
+    """Asked for and full: a pulse that waits for consent."""
+    world = asked(HEATING, 1)
+    world.alter = lambda r: setattr(r, "user_consent", 0)
+    world.fill().run(30)
+    assert world.bms.gate.asked == 1 and world.bms.gate.extras.pulse
+    return world
+
+
+@pytest.mark.safety(3, 4)
+@pytest.mark.parametrize("end", ["disarm", "commission"])
+def test_what_was_withdrawn_does_not_flow_when_interventions_are_armed_again(end):
+    world = waiting()
+    getattr(world.bms, end)()
+    assert world.bms.gate.asked == 0 and world.bms.gate.extras.pulse is None
+    world.run(5)
+    assert world.bms.command(3, 5, 0) == 0
+    world.alter = None
+    for e in world.bms.estimates:
+        e.known = INFERRED
+    world.run(120, until="PULSE")
+    assert world.state == "IDLE" and world.bms.gate.pulses == 0 and world.bms.gate.extras.uses == 0
+
+
+@pytest.mark.safety(3)
+def test_another_that_is_asked_for_takes_the_place_of_one_that_waits():
+    world = waiting()
+    assert world.bms.command(13, DISCHARGE, 1) == 0
+    world.alter = None
+    world.run(120, until="PULSE")
+    assert world.state == "IDLE" and world.bms.gate.pulses == 0 and world.bms.gate.extras.uses == 1

@@ -36,8 +36,9 @@ class Paper:
         if which:
             assert self.extras.arm(self, which, uses) == 0
 
-    def save(self):
+    def kept(self):
         self.saved += 1
+        return 0
 
     def enters(self, state):
         self.machine.state, self.moved = state, 1
@@ -220,3 +221,27 @@ def test_its_reasons_are_lines_of_the_list():
     names = [line.split()[0] for line in (Path(extras.__file__).parent / "reasons.txt").read_text().splitlines()]
     mine = {name[5:]: number for name, number in vars(extras).items() if name.startswith("_WHY_")}
     assert len(mine) == 9 and all(names[number] == name for name, number in mine.items())
+
+
+@pytest.mark.parametrize("state, left", [(1, 0), (4, 1)])
+def test_taken_back_it_does_not_begin_and_what_flows_is_the_gates(state, left):
+    p = Paper(STRIP)
+    p.extras.ask(p, True)
+    p.machine.state = state
+    p.extras.cancel(p)
+    assert p.extras.uses == 0 and p.gate.asked == p.extras.forming == left and bool(p.extras.pulse) == left
+    p = Paper(STRIP)
+    p.gate.asked = 1  # the scheduler's own
+    p.extras.cancel(p)
+    assert p.gate.asked == 1 and p.extras.uses == 0
+
+
+def test_fewer_than_no_uses_begin_nothing():
+    p = Paper(HEATING)
+    p.extras.uses = -1
+    p.extras.ask(p, True)
+    assert p.extras.pulse is None
+    p = Paper(CHARGING)
+    p.extras.uses = -1
+    p.enters(IN)
+    assert p.extras.shape is None

@@ -77,18 +77,23 @@ def test_the_least_and_the_longest_pulse_are_pulses():
 def test_a_pulse_armed_by_name_has_limits_of_its_own_too(low_cdegc, budget_ppm, name):
     world = ready()
     extras = world.bms.gate.extras
-    extras.which, extras.until_s[0] = 1, world.bms.clock.seconds + 1
+    extras.which, extras.uses, extras.until_s[0] = 1, 1, world.bms.clock.seconds + 1
     extras.pulse = [2000, 300, 0, low_cdegc, 3500, 3, budget_ppm]
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == ({name} if name else set())
+    extras.uses = 0
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"UNARMED"}
 
 
 @pytest.mark.safety(5)
 def test_a_pulse_that_would_take_all_the_voltage_there_is():
     """Predicted, and as low as it can be told; 0 would say that nothing was measured."""
     world = ready()
-    world.bms.tracker.drop_uv[0] = 10_000_000
-    assert lowest_uv(world.bms, 1000) == 1
+    world.bms.tracker.drop_uv[0] = 999_999
+    assert lowest_uv(world.bms, 5000) == 1
     assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"PREDICTED"}
+    world.bms.tracker.drop_uv[0] = 1_000_000  # as far as it is measured: nobody knows how much it is
+    assert lowest_uv(world.bms, 1000) == 0
+    assert names(world.bms.gate.refuse_pulse(world.bms, 1000, 120)) == {"NO_RESISTANCE"}
 
 
 @pytest.mark.safety(9)

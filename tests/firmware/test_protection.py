@@ -226,15 +226,32 @@ def test_a_new_protection_has_seen_nothing():
 
 @pytest.mark.safety(12)
 def test_another_cell_ends_at_once_what_was_of_the_old_one_alone():
-    """The short and what its rested voltages said; every other row stands as it did, its time too."""
+    """The short and what its rested voltages said; while another fault is there nothing is changed."""
     p = Protection(profile())
-    short, ocv, sum_, lost = (IDS.index(name) for name in ("soft_short", "ocv_ledger", "pack_sum", "sensor_lost"))
-    p._values[protection._SHORT], p._values[protection._OCV_PPM] = 1, 80_001
+    short, ocv, lost = (IDS.index(name) for name in ("soft_short", "ocv_ledger", "sensor_lost"))
+    p._values[protection._SHORT], p._values[protection._OCV_PPM], p._met[0] = 1, 80_001, 5
     p._values[protection._SUM_UV] = p._values[protection._LOST_MS] = 10_000_000
     p.update(0)
     p.update(1999)
-    assert p.pending >> sum_ & 1 and p.latched >> short & 1 and p.latched >> lost & 1
-    p.renew()
-    assert not p.active >> short & 1 and not p.active >> ocv & 1 and p._met[0] == -1
-    assert p.pending >> sum_ & 1 and p._timer[sum_] == 1999
-    assert not p.clear() and p.latched == 1 << lost
+    latched = p.latched
+    assert latched == 1 << short | 1 << lost
+    assert not p.renew() and p.latched == latched and p._met[0] == 5 and p._values[protection._OCV_PPM] == 80_001
+    assert p._timer[IDS.index("pack_sum")] == 1999
+    p._values[protection._LOST_MS] = 0
+    p.update(0)
+    assert p.renew() and p.latched == 0 and p._met[0] == -1 and p._values[protection._OCV_PPM] == 0
+    p.update(0)
+    assert not (p.active >> ocv | p.active >> short) & 1
+
+
+@pytest.mark.safety(12)
+def test_a_refused_clear_forgets_nothing():
+    p = Protection(profile())
+    trip, hot = IDS.index("hardware_trip"), IDS.index("hot_hard")
+    p.latched = 1 << trip | 1 << hot
+    p._values[protection._TRIP] = 1
+    p.update(0)
+    assert not p.clear() and p.latched == 1 << trip | 1 << hot
+    p._values[protection._TRIP] = 0
+    p.update(0)
+    assert p.clear() and p.latched == 0
