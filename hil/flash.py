@@ -36,7 +36,7 @@ from host_sim.loop import NEW_BOARD, MemoryStore
 
 FOLDERS = ("firmware_a", "firmware_b")
 LEAST_VERSION = (1, 24)  # first release whose ports all load .mpy version 6.3
-ANSWER_S = 5.0  # how long a board may take to answer at all
+ANSWER_S = 10.0  # how long a board may take to answer at all; mpremote's own patience
 BLOCK = 4096  # what a file of any size takes at least
 CHUNK = 3072  # bytes of a file in one command
 FEED_S = 1.0  # a watchdog of ours waits 8 s
