@@ -289,7 +289,7 @@ def run(plan, folder, workers=None, scheduler=None, say=lambda text: None):
     workers: processes on this machine (default: as many as it has cores). scheduler: address of a Dask scheduler
     instead. say: called with lines of progress. Raises InputError; what is done stays on disk.
     """
-    parquet.library()  # before anything is lived
+    parquet.needed()  # before anything is lived
     folder = Path(folder)
     done = {chunk for chunk in range(len(plan.chunks)) if chunk_path(folder, chunk).exists()}
     for chunk in sorted(done):

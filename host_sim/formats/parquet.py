@@ -13,7 +13,7 @@ import numpy as np
 from host_sim.errors import InputError
 
 
-def library():
+def needed():
     """pyarrow. Raises InputError: it is not installed."""
     try:
         import pyarrow
@@ -28,7 +28,7 @@ def library():
 
 def write(path, columns, about=None):
     """Write columns (name -> 1-D array or list, one length) and `about` (a dict that JSON can hold) to `path`."""
-    pyarrow = library()
+    pyarrow = needed()
     table = pyarrow.table({name: pyarrow.array(values) for name, values in columns.items()})
     table = table.replace_schema_metadata({"relith": json.dumps(about or {}, sort_keys=True)})
     path = Path(path)
@@ -44,7 +44,7 @@ def write(path, columns, about=None):
 
 def read(path):
     """(columns, about) of a file that `write` made. Raises InputError naming the file when it is missing or damaged."""
-    pyarrow = library()
+    pyarrow = needed()
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file")

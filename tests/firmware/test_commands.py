@@ -342,9 +342,9 @@ def test_wishes_to_the_second():
     assert (readings.user_consent, readings.user_free_s, readings.user_full_in_s, readings.clock_known) == (1, 7, 9, 0)
     wishes.free_until_s, wishes.full_at_s, wishes.consent, wishes.day = 130, 140, 0, 0
     left_s = {100: (30, 40), 130: (0, 10), 131: (0, 9), 140: (0, 0), 141: (0, 0)}  # at that second: free, until full
-    for now_s, left in left_s.items():
+    for second, left in left_s.items():
         readings.user_consent = 1
-        wishes.apply(readings, now_s)
+        wishes.apply(readings, second)
         assert (readings.user_free_s, readings.user_full_in_s) == left
     assert readings.user_consent == 0 and readings.clock_known == 1
     wishes.full_at_s = 0

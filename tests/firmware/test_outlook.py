@@ -5,22 +5,14 @@ from relith import outlook
 from relith.inventory import INFERRED, MEASURED, UNKNOWN, Inventory
 from relith.lossmodel import moved_ppm
 
-from tests.firmware.toy_cell import ToyCell, profile
+from tests.firmware.toy_cell import ToyCell, profile, settled
 
 RESERVOIR = {"reservoir_ppm": 1_000_000, "reservoir_sigma_ppm": 30_000}
 
 
-def live(prof, seed, cycles):
-    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
-    for k in range(cycles):
-        inventory.half_cycle(cell.charge())
-        inventory.half_cycle(cell.discharge(rested=k % 10 == 0))
-    return cell, inventory
-
-
 def test_charge_energy_and_limits_follow_the_cell():
     prof = profile(**RESERVOIR)
-    cell, inventory = live(prof, 1, 20)
+    cell, inventory = settled(prof, 1, 20)
     e = inventory.estimate
     assert e.soc_ppm < 20_000 and e.energy_mwh < 8 and e.discharge_limit_permille < 1000
     inventory.half_cycle(cell.charge())
@@ -101,24 +93,24 @@ def test_soh_covers_and_limits_are_as_sure_as_the_resistance_and_the_charge():
 
 
 def test_an_empty_cell_s_energy_is_in_doubt_too():
-    _, inventory = live(profile(), 1, 12)
+    _, inventory = settled(profile(), 1, 12)
     e = inventory.estimate
     assert e.energy_mwh < 4 and e.energy_sigma_mwh > 0
 
 
 def test_normalized_life_is_of_a_reservoir():
-    _, free = live(profile(), 1, 12)
-    _, reserved = live(profile(**RESERVOIR), 1, 12)
+    _, free = settled(profile(), 1, 12)
+    _, reserved = settled(profile(**RESERVOIR), 1, 12)
     assert free.estimate.normalized_life_permille == 0
     assert reserved.estimate.normalized_life_permille == reserved.estimate.cycles_permille  # N/P 1
 
 
 def test_end_and_advice():
-    _, inventory = live(profile(loss_isolated_ppm=12000, loss_sei_ppm=2000), 2, 30)
+    _, inventory = settled(profile(loss_isolated_ppm=12000, loss_sei_ppm=2000), 2, 30)
     assert inventory.estimate.cycles_left == 0 and inventory.estimate.end_foreseen == outlook.END_ISOLATED
-    _, inventory = live(profile(loss_isolated_ppm=1000, loss_sei_ppm=8000), 2, 30)
+    _, inventory = settled(profile(loss_isolated_ppm=1000, loss_sei_ppm=8000), 2, 30)
     assert inventory.estimate.end_foreseen == outlook.END_SEI
-    cell, inventory = live(profile(**RESERVOIR), 2, 30)
+    cell, inventory = settled(profile(**RESERVOIR), 2, 30)
     assert inventory.estimate.end_foreseen == outlook.END_RESERVOIR
     inventory.reset_unknown()
     inventory.half_cycle(cell.charge(0.3))
@@ -142,7 +134,7 @@ def test_a_short_sags_and_a_healthy_cell_does_not():
 
 def test_charge_that_never_comes_out():
     for leak, expected in ((0.0, 0), (0.02, 1)):
-        cell, inventory = live(profile(), 3, 12)
+        cell, inventory = settled(profile(), 3, 12)
         for _ in range(6):
             h = cell.charge()
             h.charge_ppm += round(leak * 1e6)
@@ -153,14 +145,14 @@ def test_charge_that_never_comes_out():
 
 def test_a_faded_cathode_is_stage_three_and_an_old_anchor_asks_for_a_full_discharge():
     prof = profile(reservoir_ppm=5_000_000, reservoir_sigma_ppm=30_000, cathode_fade_ppm=1000)
-    _, inventory = live(prof, 1, 110)
+    _, inventory = settled(prof, 1, 110)
     e = inventory.estimate
     assert e.stage == 3 and e.since_anchor > 100
     assert e.advice == outlook.ADVICE_FULL_DISCHARGE and e.active_sigma_ppm > 50_000
 
 
 def test_what_was_measured_long_ago_is_inferred():
-    cell, inventory = live(profile(), 1, 12)
+    cell, inventory = settled(profile(), 1, 12)
     assert inventory.estimate.known == MEASURED
     for _ in range(22):
         inventory.half_cycle(cell.charge(depth=0.3))

@@ -1,4 +1,4 @@
-"""What a board adds to the filter; its numbers are tested with the inventory (test_inventory.py)."""
+"""What a board adds to the filter; its numbers are tested with the inventory (test_inventory*.py)."""
 
 from relith.udfilter import ONE, Filter
 

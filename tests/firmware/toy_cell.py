@@ -9,6 +9,9 @@ import random
 from types import SimpleNamespace
 
 from relith.halfcycle import END_HIGH, END_LOW, END_STOPPED
+from relith.inventory import Inventory
+
+RESERVOIR = {"reservoir_ppm": 1_500_000, "reservoir_sigma_ppm": 75_000}
 
 PROFILE = {
     "nominal_capacity_uah": 100_000,
@@ -162,3 +165,24 @@ class ToyCell:
         back = share * self.isolated
         self.isolated -= back
         self.active += back
+
+
+def live(cell, inventory, cycles, rest_every=10, pulse_every=0):
+    """Full cycles; after each discharge yields (truth, estimate)."""
+    for k in range(cycles):
+        inventory.half_cycle(cell.charge())
+        pulse = pulse_every > 0 and k % pulse_every == 0
+        inventory.half_cycle(cell.discharge(rested=k % rest_every == 0, pulse=pulse))
+        yield cell, inventory.estimate
+
+
+def settled(prof, seed, cycles, **how):
+    """(cell, inventory) after so many cycles."""
+    cell, inventory = ToyCell(prof, seed), Inventory(prof, 0)
+    for _ in live(cell, inventory, cycles, **how):
+        pass
+    return cell, inventory
+
+
+def rms(values):
+    return math.sqrt(sum(v * v for v in values) / len(values))

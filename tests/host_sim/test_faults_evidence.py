@@ -73,10 +73,11 @@ def test_since_when_without_a_break(benches):
     bench = benches["DISCHARGE"].clone()
     watch, r = Watch(bench, ("pack_sum", "accumulator")), bench.loop.readings
     assert watch.rows == ["pack_sum"]
-    for now_s, off_uv, since in ((1.0, 20_000, {}), (2.0, 20_001, {"pack_sum": 2.0}), (3.0, -30_000, {"pack_sum": 2.0}),
-                                 (4.0, 0, {}), (5.0, 50_000, {"pack_sum": 5.0})):  # fmt: skip
+    second, fifth = {"pack_sum": 2.0}, {"pack_sum": 5.0}
+    looks = ((1.0, 20_000, {}), (2.0, 20_001, second), (3.0, -30_000, second), (4.0, 0, {}), (5.0, 50_000, fifth))
+    for at_s, off_uv, since in looks:
         r.pack_uv = sum(r.cell_uv) - off_uv
-        watch.look(now_s)
+        watch.look(at_s)
         assert watch.since_s == since
 
 
